@@ -1,0 +1,227 @@
+use std::{fmt, ops::Deref, str::FromStr, sync::Arc};
+
+/// A wire protocol a client or an upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// OpenAI Chat Completions (and embeddings), and every server compatible with it.
+    OpenAiChat,
+    /// OpenAI Responses.
+    OpenAiResponses,
+    /// Anthropic Messages.
+    AnthropicMessages,
+    /// Gemini generateContent.
+    Gemini,
+}
+
+impl Protocol {
+    /// Every protocol, in the order of declaration.
+    pub const ALL: [Self; 4] =
+        [Self::OpenAiChat, Self::OpenAiResponses, Self::AnthropicMessages, Self::Gemini];
+
+    /// Returns the name used in configuration, labels and commands.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "openai-chat",
+            Self::OpenAiResponses => "openai-responses",
+            Self::AnthropicMessages => "anthropic-messages",
+            Self::Gemini => "gemini",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = UnknownProtocol;
+
+    fn from_str(name: &str) -> Result<Self, UnknownProtocol> {
+        Self::ALL
+            .into_iter()
+            .find(|p| p.as_str() == name)
+            .ok_or_else(|| UnknownProtocol(name.to_owned()))
+    }
+}
+
+/// The name is not one of the protocols'.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownProtocol(pub String);
+
+impl fmt::Display for UnknownProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown protocol `{}`; one of", self.0)?;
+        Protocol::ALL.iter().try_for_each(|p| write!(f, " `{p}`"))
+    }
+}
+
+impl std::error::Error for UnknownProtocol {}
+
+/// What a request asks a protocol to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Generate an answer (chat completion, response, message, content).
+    Generate,
+    /// Embed texts.
+    Embed,
+    /// Count the tokens of a prompt.
+    CountTokens,
+    /// List the models.
+    ListModels,
+    /// Describe one model.
+    GetModel,
+    /// Anything else: never read, passed through as it is.
+    Other,
+}
+
+impl Operation {
+    /// Returns the name used in logs and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Generate => "generate",
+            Self::Embed => "embed",
+            Self::CountTokens => "count_tokens",
+            Self::ListModels => "list_models",
+            Self::GetModel => "get_model",
+            Self::Other => "other",
+        }
+    }
+
+    /// Whether the request names a model in its body or path and can be routed by it.
+    pub const fn has_model(self) -> bool {
+        matches!(self, Self::Generate | Self::Embed | Self::CountTokens)
+    }
+}
+
+/// The identity of one client call, shown as `x-tollgate-call-id`.
+///
+/// 128 random bits, printed as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallId([u8; 16]);
+
+impl CallId {
+    /// Returns a fresh random identity.
+    ///
+    /// Where the operating system gives no randomness the identity is all zeros: an id is for
+    /// people to find a call again and guards nothing.
+    pub fn random() -> Self {
+        let mut bytes = [0; 16];
+        let _ = getrandom::fill(&mut bytes);
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What the request needs of whoever answers it, as far as its top-level members show.
+///
+/// A set flag is certain; an unset one means "not seen without parsing the messages".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Needs {
+    /// Tools are offered.
+    pub tools: bool,
+    /// A structured answer is asked for (JSON schema or JSON object).
+    pub structured_output: bool,
+    /// Reasoning is asked for or configured.
+    pub reasoning: bool,
+}
+
+/// The facts of one call.
+#[derive(Clone, Debug)]
+pub struct CallFacts {
+    /// Identity of the call.
+    pub id: CallId,
+    /// The protocol the client speaks.
+    pub protocol: Protocol,
+    /// What it asks for.
+    pub operation: Operation,
+    /// The model as the client named it; `None` for operations without one.
+    pub model: Option<Box<str>>,
+    /// The answer is asked for as a stream.
+    pub stream: bool,
+    /// A Gemini stream without `alt=sse`: one JSON array sent element by element.
+    pub json_array: bool,
+    /// Upper limit of output tokens the client set, reasoning included.
+    pub output_limit: Option<u64>,
+    /// How many alternative answers are asked for (`n`, `candidateCount`); 1 when not given.
+    pub candidates: u32,
+    /// The client asked for usage in a Chat stream (`stream_options.include_usage`).
+    pub stream_usage: bool,
+    /// What the request needs of a target.
+    pub needs: Needs,
+}
+
+/// What is known of a client's call: facts only, written by `Inspect` and read by every layer.
+///
+/// The request's body stays the only truth about its bytes; whoever changes the body inspects
+/// again. Cloning is one reference count.
+#[derive(Clone, Debug)]
+pub struct Call(Arc<CallFacts>);
+
+impl Call {
+    /// Returns a call without model, not streamed, with a fresh id.
+    pub fn new(protocol: Protocol, operation: Operation) -> Self {
+        CallFacts {
+            id: CallId::random(),
+            protocol,
+            operation,
+            model: None,
+            stream: false,
+            json_array: false,
+            output_limit: None,
+            candidates: 1,
+            stream_usage: false,
+            needs: Needs::default(),
+        }
+        .into()
+    }
+}
+
+impl From<CallFacts> for Call {
+    fn from(facts: CallFacts) -> Self {
+        Self(Arc::new(facts))
+    }
+}
+
+impl Deref for Call {
+    type Target = CallFacts;
+
+    fn deref(&self) -> &CallFacts {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocol_names_parse_back() {
+        for protocol in Protocol::ALL {
+            assert_eq!(protocol.as_str().parse(), Ok(protocol));
+        }
+        assert!("openai".parse::<Protocol>().unwrap_err().to_string().contains("openai-chat"));
+    }
+
+    #[test]
+    fn call_ids_differ_and_have_32_digits() {
+        let (a, b) = (CallId::random(), CallId::random());
+        assert_ne!(a, b);
+        assert_eq!(a.to_string().len(), 32);
+    }
+}

@@ -1,0 +1,62 @@
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use crate::{Class, Target};
+
+#[derive(Debug, Default)]
+struct Cells {
+    first_content: OnceLock<Duration>,
+    ended: OnceLock<Option<Class>>,
+}
+
+/// How a call went: shared cells, each set once, filled while the response body passes.
+///
+/// Travels on the response; header writers and access logs keep a clone and read it at the end.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome(Arc<Cells>);
+
+impl Outcome {
+    /// Returns an outcome of which nothing is known yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Records the time from request to first content. The first word stands.
+    pub fn content_after(&self, elapsed: Duration) {
+        let _ = self.0.first_content.set(elapsed);
+    }
+
+    /// Records the ending: `None` complete, else the class of the failure. The first word stands.
+    pub fn ended(&self, class: Option<Class>) {
+        let _ = self.0.ended.set(class);
+    }
+
+    /// Time from request to first content, once there was any.
+    pub fn first_content(&self) -> Option<Duration> {
+        self.0.first_content.get().copied()
+    }
+
+    /// How it ended, once it has: `Some(None)` complete, `Some(Some(class))` failed.
+    pub fn ending(&self) -> Option<Option<Class>> {
+        self.0.ended.get().copied()
+    }
+}
+
+/// Who answered, after how many attempts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Served {
+    /// The target whose answer this is.
+    pub target: Arc<Target>,
+    /// How many attempts were made, this one included.
+    pub attempts: u32,
+}
+
+impl Served {
+    /// Returns the fact for a target that answered at attempt number `attempts`.
+    pub fn new(target: Arc<Target>, attempts: u32) -> Self {
+        Self { target, attempts }
+    }
+}

@@ -1,0 +1,57 @@
+use std::fmt;
+
+use http::HeaderValue;
+
+/// A credential. It has no way to be printed.
+///
+/// `Debug` shows dots, there is no `Display` and no serialisation. [`Secret::expose`] is the one
+/// way to the text, named so that a search finds each use.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Wraps a credential, without the white space around it.
+    pub fn new(text: impl AsRef<str>) -> Self {
+        Self(text.as_ref().trim().into())
+    }
+
+    /// Returns the credential itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the credential behind `prefix` as a header value marked sensitive.
+    ///
+    /// `None` if it has bytes no header can carry.
+    pub fn header(&self, prefix: &str) -> Option<HeaderValue> {
+        let mut value = HeaderValue::from_str(&format!("{prefix}{}", self.0)).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_nothing_of_itself() {
+        let secret = Secret::new(" sk-live-123\n");
+        assert_eq!(format!("{secret:?}"), "Secret(…)");
+        let header = secret.header("Bearer ").unwrap();
+        assert!(header.is_sensitive());
+        assert_eq!(format!("{header:?}"), "Sensitive");
+        assert_eq!(header.as_bytes(), b"Bearer sk-live-123");
+    }
+
+    #[test]
+    fn refuses_bytes_no_header_can_carry() {
+        assert!(Secret::new("a\nb").header("").is_none());
+    }
+}

@@ -1,0 +1,88 @@
+use std::sync::Arc;
+
+use http::Uri;
+
+use crate::{Caps, Protocol};
+
+/// One place that can answer: a model at a deployment of a provider.
+///
+/// Written by `RouteLayer` (the first) and by `FallbackLayer` (each attempt), who also aim the
+/// request at it; travels as `Arc<Target>` in the request's extensions.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Target {
+    /// The provider's name in configuration, e.g. `openai`.
+    pub provider: Arc<str>,
+    /// The deployment within the provider; the provider's name where it has one.
+    pub deployment: Arc<str>,
+    /// The protocol the upstream speaks.
+    pub protocol: Protocol,
+    /// The model in the upstream's own spelling.
+    pub model: Arc<str>,
+    /// Where it is, as that provider's own SDK takes it (OpenAI's with `/v1`).
+    pub base_url: Uri,
+    /// The name of the credential to use; `None` for an upstream that wants none.
+    pub credential: Option<Arc<str>>,
+    /// What the model at this deployment can do.
+    pub caps: Arc<Caps>,
+}
+
+impl Target {
+    /// Returns a target with default capabilities whose deployment and credential are named like
+    /// the provider.
+    pub fn new(
+        provider: impl Into<Arc<str>>,
+        protocol: Protocol,
+        model: impl Into<Arc<str>>,
+        base_url: Uri,
+    ) -> Self {
+        let provider = provider.into();
+        Self {
+            deployment: provider.clone(),
+            credential: Some(provider.clone()),
+            provider,
+            protocol,
+            model: model.into(),
+            base_url,
+            caps: Arc::default(),
+        }
+    }
+
+    /// Returns `provider/model`, as `x-tollgate-target` shows it.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.provider, self.model)
+    }
+}
+
+/// A target considered for a call and why it was chosen or skipped.
+#[derive(Clone, Debug)]
+pub struct PlanStep {
+    /// The target.
+    pub target: Arc<Target>,
+    /// The reason, for people.
+    pub reason: Arc<str>,
+}
+
+/// Who could answer a call, in the order they are to be asked.
+///
+/// Written by `RouteLayer`, read by budgets and fallback. Absent: one attempt at the inner service.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Plan {
+    /// To be asked, in this order.
+    pub chosen: Vec<PlanStep>,
+    /// Considered and left out.
+    pub skipped: Vec<PlanStep>,
+}
+
+impl Plan {
+    /// Returns a plan with one target.
+    pub fn one(target: Arc<Target>, reason: impl Into<Arc<str>>) -> Self {
+        Self { chosen: vec![PlanStep { target, reason: reason.into() }], skipped: Vec::new() }
+    }
+
+    /// The first target to ask.
+    pub fn first(&self) -> Option<&Arc<Target>> {
+        self.chosen.first().map(|step| &step.target)
+    }
+}
