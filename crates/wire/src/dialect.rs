@@ -1,0 +1,62 @@
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use tollgate_core::{Call, Operation, Protocol};
+
+use crate::{Automaton, Fault, ModelCard, Rendered, json::Object, peek::Peek};
+
+/// One protocol as it looks on the wire. One module each; they do not know each other.
+///
+/// Everything is a pure function of its arguments.
+pub trait Dialect: fmt::Debug + Send + Sync + 'static {
+    /// Which protocol this is.
+    fn protocol(&self) -> Protocol;
+
+    /// Recognises a request of this protocol by method and path (without prefix and query).
+    fn route(&self, method: &Method, path: &str) -> Option<Route>;
+
+    /// Whether the top-level member `key` of a request's body is read by [`Dialect::read_member`].
+    fn reads_member(&self, key: &str) -> bool;
+
+    /// Takes what the top-level member `key` says into `peek`. `value` is the JSON as written.
+    ///
+    /// Errors: the member is of a kind the protocol cannot take (a model that is no string …); the
+    /// text names the field.
+    fn read_member(&self, key: &str, value: &[u8], peek: &mut Peek) -> Result<(), String>;
+
+    /// Returns the automaton of the stream that answers `call`.
+    fn automaton(&self, call: &Call) -> Box<dyn Automaton>;
+
+    /// Classifies an error answer (`protocols/errors.md` §2, §3). `body` may be anything.
+    fn classify(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault;
+
+    /// Returns the error a whole answer with status 200 holds at its top level, if it is one.
+    fn error_in_answer(&self, answer: Object<'_>) -> Option<Fault>;
+
+    /// Renders an error answer (`protocols/errors.md` §4). `id` is the request id to show.
+    fn render(&self, fault: &Fault, id: &str) -> Rendered;
+
+    /// Returns what keeps an idle stream alive between events; `None` where nothing may be sent.
+    fn keep_alive(&self) -> Option<&'static [u8]>;
+
+    /// Returns the header under which this protocol's clients look for the request id.
+    fn request_id_header(&self) -> &'static str;
+
+    /// Renders a list of models.
+    fn render_models(&self, models: &[ModelCard]) -> Bytes;
+
+    /// Renders one model.
+    fn render_model(&self, model: &ModelCard) -> Bytes;
+}
+
+/// What a path asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The operation.
+    pub operation: Operation,
+    /// The model, where the path names one.
+    pub model: Option<String>,
+    /// The path says that the answer is a stream.
+    pub stream: bool,
+}

@@ -1,0 +1,242 @@
+use std::borrow::Cow;
+
+use super::Malformed;
+
+/// The members of a JSON object in order, each as its name and the bytes of its value.
+///
+/// Only the object's own level and the balance below it are checked. Ends after the first error.
+#[derive(Clone, Debug)]
+pub struct Object<'a>(Walk<'a>);
+
+impl<'a> Object<'a> {
+    /// Starts at the first member of `text`.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self(Walk::new(text, b'{', b'}'))
+    }
+}
+
+impl<'a> Iterator for Object<'a> {
+    type Item = Result<(Cow<'a, str>, &'a [u8]), Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.step(|walk| {
+            let key = walk.value()?;
+            walk.expect(b':')?;
+            let value = walk.value()?;
+            let key = super::string(key).ok_or(Malformed { at: walk.at })?;
+            Ok((key, value))
+        })
+    }
+}
+
+/// The elements of a JSON array in order, each as the bytes it is written in.
+///
+/// Only the array's own level and the balance below it are checked. Ends after the first error.
+#[derive(Clone, Debug)]
+pub struct Array<'a>(Walk<'a>);
+
+impl<'a> Array<'a> {
+    /// Starts at the first element of `text`.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self(Walk::new(text, b'[', b']'))
+    }
+}
+
+impl<'a> Iterator for Array<'a> {
+    type Item = Result<&'a [u8], Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.step(Walk::value)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Walk<'a> {
+    text: &'a [u8],
+    at: usize,
+    open: u8,
+    close: u8,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Before,
+    First,
+    Later,
+    Done,
+}
+
+impl<'a> Walk<'a> {
+    fn new(text: &'a [u8], open: u8, close: u8) -> Self {
+        Self { text, at: 0, open, close, state: State::Before }
+    }
+
+    /// Goes to the next item and reads it with `item`.
+    fn step<T>(
+        &mut self,
+        item: impl FnOnce(&mut Self) -> Result<T, Malformed>,
+    ) -> Option<Result<T, Malformed>> {
+        let read = match self.advance() {
+            Ok(true) => item(self),
+            Ok(false) => return None,
+            Err(error) => Err(error),
+        };
+        self.state = if read.is_ok() { State::Later } else { State::Done };
+        Some(read)
+    }
+
+    /// Moves to the start of the next item. `Ok(false)`: there is none.
+    fn advance(&mut self) -> Result<bool, Malformed> {
+        if self.state == State::Done {
+            return Ok(false);
+        }
+        if self.state == State::Before {
+            self.expect(self.open)?;
+            self.state = State::First;
+        }
+        if self.peek() == Some(self.close) {
+            self.state = State::Done;
+            self.at += 1;
+            return Ok(false);
+        }
+        if self.state == State::Later {
+            self.expect(b',')?;
+        }
+        Ok(true)
+    }
+
+    fn peek(&mut self) -> Option<u8> {
+        while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+        self.text.get(self.at).copied()
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.peek() != Some(byte) {
+            return Err(Malformed { at: self.at });
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn value(&mut self) -> Result<&'a [u8], Malformed> {
+        let first = self.peek();
+        let start = self.at;
+        match first {
+            Some(b'"') => self.skip_string()?,
+            Some(b'{' | b'[') => self.skip_container()?,
+            Some(_) => self.skip_scalar(),
+            None => {}
+        }
+        match &self.text[start..self.at] {
+            b"" => Err(Malformed { at: start }),
+            value => Ok(value),
+        }
+    }
+
+    fn skip_string(&mut self) -> Result<(), Malformed> {
+        self.at += 1;
+        loop {
+            let rest = &self.text[self.at.min(self.text.len())..];
+            let found =
+                memchr::memchr2(b'"', b'\\', rest).ok_or(Malformed { at: self.text.len() })?;
+            self.at += found + 1;
+            if rest[found] == b'"' {
+                return Ok(());
+            }
+            self.at += 1;
+        }
+    }
+
+    fn skip_container(&mut self) -> Result<(), Malformed> {
+        let mut depth = 0_usize;
+        loop {
+            match self.text.get(self.at) {
+                Some(b'"') => {
+                    self.skip_string()?;
+                    continue;
+                }
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') => depth -= 1,
+                Some(_) => {}
+                None => return Err(Malformed { at: self.at }),
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn skip_scalar(&mut self) {
+        let rest = &self.text[self.at..];
+        let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b':' | b' ' | b'\t' | b'\n' | b'\r');
+        self.at += rest.iter().position(ends).unwrap_or(rest.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn members(text: &str) -> Vec<(String, String)> {
+        Object::new(text.as_bytes())
+            .map(|m| m.expect("well-formed"))
+            .map(|(k, v)| (k.into_owned(), String::from_utf8_lossy(v).into_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn hands_out_members_as_they_are_written() {
+        let text = r#" { "a" : 1.0 , "b\u0063":{"x":"}\"]"},"d":[ ], "e" : null } "#;
+        let seen = members(text);
+        let expected = [("a", "1.0"), ("bc", r#"{"x":"}\"]"}"#), ("d", "[ ]"), ("e", "null")];
+        assert_eq!(seen, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn empty_containers_have_no_items() {
+        assert_eq!(Object::new(b"{}").count(), 0);
+        assert_eq!(Array::new(b" [ ] ").count(), 0);
+    }
+
+    #[test]
+    fn an_error_is_reported_once_and_ends_the_walk() {
+        for text in
+            ["", "[", "{\"a\"}", "{\"a\":}", "{\"a\":1,,}", "{\"a\":\"", "{\"a\":[", "{a:1}"]
+        {
+            let items: Vec<_> = Object::new(text.as_bytes()).take(5).collect();
+            assert_eq!(items.iter().filter(|i| i.is_err()).count(), 1, "{text}");
+            assert!(items.last().is_some_and(Result::is_err), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_on_objects(map in prop::collection::btree_map(".*", ".*", 0..8)) {
+            let text = serde_json::to_string(&map).unwrap();
+            let walked: Vec<_> = Object::new(text.as_bytes()).map(Result::unwrap).collect();
+            prop_assert_eq!(walked.len(), map.len());
+            for (key, value) in walked {
+                let text = crate::json::string(value).unwrap();
+                prop_assert_eq!(text.as_ref(), &map[key.as_ref()]);
+            }
+        }
+
+        #[test]
+        fn never_panics(text in prop::collection::vec(any::<u8>(), 0..200)) {
+            Object::new(&text).for_each(drop);
+            Array::new(&text).for_each(drop);
+        }
+
+        #[test]
+        fn never_panics_on_almost_json(text in r#"[\[\]{}:,"\\a1 ]{0,60}"#) {
+            Object::new(text.as_bytes()).for_each(drop);
+            Array::new(text.as_bytes()).for_each(drop);
+        }
+    }
+}
