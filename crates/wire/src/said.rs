@@ -45,17 +45,21 @@ impl Said {
         self.error.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Returns the HTTP status a numeric `code` names (as number or digits).
+    /// Returns the HTTP status that the error names, as number or digits.
     pub(crate) fn numeric_code(&self) -> Option<u16> {
-        let code = self.error.get("code")?;
-        let number = code.as_u64().or_else(|| code.as_str()?.parse().ok())?;
-        u16::try_from(number).ok().filter(|n| (400..600).contains(n))
+        let members = ["code", "status_code", "status"].into_iter();
+        members.filter_map(|key| self.error.get(key)).find_map(http_status)
     }
 
     /// Whether the text contains one of `needles`, which are in lower case.
     pub(crate) fn mentions(&self, needles: &[&str]) -> bool {
         needles.iter().any(|needle| self.text.contains(needle))
     }
+}
+
+fn http_status(code: &Value) -> Option<u16> {
+    let number = code.as_u64().or_else(|| code.as_str()?.parse().ok())?;
+    u16::try_from(number).ok().filter(|number| (400..600).contains(number))
 }
 
 /// Takes the describing object out of its envelope.
