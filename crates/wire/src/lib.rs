@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod credential;
 mod dialect;
 mod fault;
 pub mod json;
