@@ -5,6 +5,7 @@
 mod answers;
 pub mod anthropic_messages;
 mod date;
+pub mod credential;
 mod dialect;
 mod fault;
 pub mod gemini;
