@@ -22,7 +22,7 @@ pub(crate) struct ModelSpan {
 /// Errors: the body does not name its model where its protocol wants it.
 pub fn aim(request: &mut Request<Body>, target: &Target) -> Result<(), Refusal> {
     let Some(call) = request.extensions().get::<Call>().cloned() else { return Ok(()) };
-    if !call.operation.has_model() || call.model.as_deref() == Some(&*target.model) {
+    if !call.operation.has_model() {
         return Ok(());
     }
     dialect(call.protocol).aim(request, &target.model)
@@ -39,6 +39,9 @@ pub(crate) fn aim_body(
         Some(at) => at,
         None => peek(dialect, frames).ok().and_then(|peek| peek.model_at).ok_or_else(no_model)?,
     };
+    if crate::json::string(&frames.slice(at.clone())).is_some_and(|written| written == model) {
+        return Ok(());
+    }
     let frames = frames.splice(at, quoted(model));
     request.extensions_mut().remove::<ModelSpan>();
     request.body_mut().set_frames(frames);

@@ -273,3 +273,139 @@ fn wrong(error: PeekError) -> Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use http_body_util::{BodyExt, Full, StreamBody};
+    use tollgate_core::Target;
+
+    use super::*;
+    use crate::aim;
+
+    async fn inspected(uri: &str, body: &'static str) -> Result<Request<Body>, Response<Bytes>> {
+        let request = Request::post(uri).body(Full::new(Bytes::from_static(body.as_bytes())));
+        Inspect::new().limit(200).call(request.unwrap()).await
+    }
+
+    async fn refused(uri: &str, body: &'static str) -> (StatusCode, Refusal, Bytes) {
+        let response = inspected(uri, body).await.unwrap_err();
+        let refusal = response.extensions().get::<Refusal>().cloned().unwrap();
+        (response.status(), refusal, response.into_body())
+    }
+
+    fn target(protocol: Protocol, model: &'static str) -> Target {
+        Target::new("p", protocol, model, "http://h".parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn finds_the_facts_of_each_protocol() {
+        for (uri, body, protocol, limit) in [
+            (
+                "/v1/chat/completions",
+                r#"{"model":"m","max_tokens":5,"messages":[{"model":"x"}],"stream":true}"#,
+                Protocol::OpenAiChat,
+                Some(5),
+            ),
+            (
+                "/v1/responses",
+                r#"{"input":"x","stream":true,"max_output_tokens":7,"model":"m"}"#,
+                Protocol::OpenAiResponses,
+                Some(7),
+            ),
+            (
+                "/anthropic/v1/messages",
+                r#"{"max_tokens":9,"stream":true,"model":"m","messages":[]}"#,
+                Protocol::AnthropicMessages,
+                Some(9),
+            ),
+            (
+                "/v1beta/models/m:streamGenerateContent?alt=sse",
+                r#"{"contents":[],"generationConfig":{"maxOutputTokens":"11"}}"#,
+                Protocol::Gemini,
+                Some(11),
+            ),
+        ] {
+            let request = inspected(uri, body).await.unwrap();
+            let call = request.extensions().get::<Call>().unwrap();
+            assert_eq!((call.protocol, call.operation), (protocol, Operation::Generate));
+            assert_eq!((call.model.as_deref(), call.stream), (Some("m"), true), "{protocol}");
+            assert_eq!((call.output_limit, call.json_array), (limit, false), "{protocol}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_gemini_stream_without_sse_is_an_array() {
+        let uri = "/v1beta/models/m:streamGenerateContent";
+        let request = inspected(uri, "{}").await.unwrap();
+        assert!(request.extensions().get::<Call>().unwrap().json_array);
+    }
+
+    #[tokio::test]
+    async fn refusals_are_in_the_callers_protocol_and_name_the_field() {
+        let (status, refusal, body) = refused("/v1/messages", r#"{"model":7}"#).await;
+        assert_eq!((status.as_u16(), refusal.param.as_deref()), (400, Some("model")));
+        assert!(body.starts_with(br#"{"type":"error""#));
+        let (_, refusal, body) = refused("/v1/responses", r#"{"input":"x"}"#).await;
+        assert_eq!(refusal.param.as_deref(), Some("model"));
+        assert!(body.starts_with(br#"{"error":{"message""#));
+        let (_, refusal, _) = refused("/v1/responses", r#"{"model":"a","model":"b"}"#).await;
+        assert!(refusal.message.contains("twice"), "{}", refusal.message);
+        let (status, _, _) = refused("/v1/responses", r#"{"model":"a""#).await;
+        assert_eq!(status, 400);
+        let (status, _, _) = refused("/v1/responses", r#"["model"]"#).await;
+        assert_eq!(status, 400);
+    }
+
+    #[tokio::test]
+    async fn more_than_the_limit_is_refused_with_413_before_it_is_read() {
+        let body =
+            StreamBody::new(futures_util::stream::iter((0..).map(|_| {
+                Ok::<_, BoxError>(http_body::Frame::data(Bytes::from_static(&[b' '; 64])))
+            })));
+        let request = Request::post("/v1/responses").body(body).unwrap();
+        let refused = Inspect::new().limit(200).call(request).await.unwrap_err();
+        assert_eq!(refused.status(), 413);
+        let long: &'static str = Box::leak("x".repeat(201).into_boxed_str());
+        assert_eq!(self::refused("/v1/responses", long).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_needs_is_not_read() {
+        let never = StreamBody::new(futures_util::stream::pending::<
+            Result<http_body::Frame<Bytes>, BoxError>,
+        >());
+        let request = Request::post("/v1/files").body(never).unwrap();
+        let request = Inspect::new().call(request).await.unwrap();
+        assert_eq!(request.extensions().get::<Call>().unwrap().operation, Operation::Other);
+        assert!(request.body().frames().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_second_inspection_keeps_the_first() {
+        let first = inspected("/v1/responses", r#"{"model":"m"}"#).await.unwrap();
+        let id = first.extensions().get::<Call>().unwrap().id;
+        let second = Inspect::new().limit(1).call(first).await.unwrap();
+        assert_eq!(second.extensions().get::<Call>().unwrap().id, id);
+    }
+
+    #[tokio::test]
+    async fn aiming_changes_the_model_and_no_other_byte() {
+        let body = r#"{ "messages":[{"model":"m"}], "model" : "m" ,"x":1.0}"#;
+        let mut request = inspected("/v1/chat/completions", body).await.unwrap();
+        aim(&mut request, &target(Protocol::OpenAiChat, "new\"m")).unwrap();
+        let sent = request.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(sent, r#"{ "messages":[{"model":"m"}], "model" : "new\"m" ,"x":1.0}"#);
+    }
+
+    #[tokio::test]
+    async fn aiming_again_and_after_a_foreign_change_still_hits_the_model() {
+        let mut request = inspected("/v1/responses", r#"{"model":"m","a":"m"}"#).await.unwrap();
+        request.body_mut().set_frames(Bytes::from_static(br#"{"a":"m","model":"m"}"#).into());
+        aim(&mut request, &target(Protocol::OpenAiResponses, "first")).unwrap();
+        aim(&mut request, &target(Protocol::OpenAiResponses, "second")).unwrap();
+        aim(&mut request, &target(Protocol::OpenAiResponses, "m")).unwrap();
+        let sent = request.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(sent, r#"{"a":"m","model":"m"}"#);
+    }
+}

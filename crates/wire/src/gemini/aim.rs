@@ -44,7 +44,8 @@ fn rename_inside(body: &mut Body, name: &str) {
     let Some(frames) = body.frames() else { return };
     let text = frames.joined();
     let mut renamed = Frames::from(text.clone());
-    for at in inner_names(&text).into_iter().rev() {
+    let other = |at: &Range<usize>| json::string(&text[at.clone()]).is_none_or(|old| old != name);
+    for at in inner_names(&text).into_iter().rev().filter(other) {
         renamed = renamed.splice(at, quoted(name));
     }
     body.set_frames(renamed);
