@@ -40,7 +40,10 @@ pub type HttpsConnector = hyper_rustls::HttpsConnector<HttpConnector<Resolver>>;
 ///
 /// HTTP/1.1 and HTTP/2 by ALPN, `TCP_NODELAY`, connections kept. A request whose kept connection
 /// turns out to be closed before a byte of it was sent goes out again on another, once per such
-/// connection; nothing else is repeated here. Redirects are never followed.
+/// connection; nothing else is repeated here. Redirects are never followed. Over HTTP/2 all
+/// requests to a host share one connection: beyond the upstream's limit of concurrent streams they
+/// wait for each other. No proxy is read from the environment: [`Builder::build_on`] takes a
+/// connector.
 ///
 /// Dropping the future or the response body cancels the request at the upstream at once.
 ///

@@ -41,13 +41,13 @@ impl<S, K, C> Layer<S> for KeyLayer<K, C> {
     type Service = KeyService<S, K, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        KeyService::new(inner, self.gate.clone(), self.inspect.clone())
+        KeyService::new(inner, self.gate.clone(), self.inspect)
     }
 }
 
 impl<K, C> Clone for KeyLayer<K, C> {
     fn clone(&self) -> Self {
-        Self { gate: self.gate.clone(), inspect: self.inspect.clone() }
+        Self { gate: self.gate.clone(), inspect: self.inspect }
     }
 }
 

@@ -47,6 +47,12 @@
 //! (`GET`, `HEAD`, `DELETE`, `OPTIONS`) but not `POST` there. The bodies of unrestricted keys are
 //! not touched.
 //!
+//! # Removed headers and the protocol
+//!
+//! `x-goog-api-key` says that `GET /v1/models` is Gemini's. A request that names no model in its
+//! body is therefore inspected here, before its headers go, and carries its
+//! [`Call`](tollgate_core::Call) on.
+//!
 //! # Authentication of your own
 //!
 //! A request that carries an `Arc<Principal>` already is not asked for a key; the rest is done as

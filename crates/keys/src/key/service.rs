@@ -82,7 +82,7 @@ impl<S: Clone, K, C> KeyService<S, K, C> {
 
 impl<S: Clone, K, C> Clone for KeyService<S, K, C> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.gate.clone(), self.inspect.clone())
+        Self::new(self.inner.clone(), self.gate.clone(), self.inspect)
     }
 }
 
