@@ -1,5 +1,7 @@
 //! What the simulated providers answer, seen from outside.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode};
