@@ -154,11 +154,16 @@ impl Dialect for Anthropic {
         let content =
             turn.said.blocks.iter().enumerate().map(|(n, block)| block_of(turn, n, block));
         let content = Json::list(content);
-        message(turn, content, Some(turn.said.finish), usage(turn.said.used, turn.said.used.output))
+        message(
+            turn,
+            &content,
+            Some(turn.said.finish),
+            &usage(turn.said.used, turn.said.used.output),
+        )
     }
 
     fn stream(&self, turn: &Turn<'_>, feed: &mut Feed) {
-        let start = message(turn, Json("[]".into()), None, usage(turn.said.used, 1));
+        let start = message(turn, &Json("[]".into()), None, &usage(turn.said.used, 1));
         feed.event("message_start", Spend::NOTHING, |o| o.member("message", &start));
         feed.event("ping", Spend::NOTHING, |_| {});
         for (n, block) in turn.said.blocks.iter().enumerate() {
@@ -196,7 +201,7 @@ impl Dialect for Anthropic {
     }
 }
 
-fn message(turn: &Turn<'_>, content: Json, stop: Option<Finish>, usage: Json) -> Json {
+fn message(turn: &Turn<'_>, content: &Json, stop: Option<Finish>, usage: &Json) -> Json {
     json! {
         "model": turn.ask.model,
         "id": format!("msg_{}", turn.id),

@@ -44,7 +44,8 @@ pub(crate) enum End {
 pub struct SimBody {
     bytes: Bytes,
     marks: std::vec::IntoIter<Mark>,
-    pace: Option<(Duration, Pin<Box<Sleep>>)>,
+    pace: Duration,
+    pause: Option<Pin<Box<Sleep>>>,
     /// Give way once before each event, so that a server flushes the one before.
     apart: bool,
     gave_way: bool,
@@ -70,7 +71,8 @@ impl SimBody {
         Self {
             bytes,
             marks: marks.into_iter(),
-            pace: None,
+            pace: Duration::ZERO,
+            pause: None,
             apart: false,
             gave_way: false,
             end: End::Clean,
@@ -90,7 +92,7 @@ impl SimBody {
     }
 
     pub(crate) fn pace(mut self, pace: Duration) -> Self {
-        self.pace = (!pace.is_zero()).then(|| (pace, Box::pin(sleep(pace))));
+        self.pace = pace;
         self
     }
 
@@ -100,16 +102,17 @@ impl SimBody {
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some((pace, pause)) = &mut self.pace {
+        if !self.pace.is_zero() {
+            let pace = self.pace;
+            let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(pace)));
             ready!(pause.as_mut().poll(cx));
-            *pause = Box::pin(sleep(*pace));
         }
         if self.apart && !self.gave_way {
             self.gave_way = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.gave_way = false;
+        (self.gave_way, self.pause) = (false, None);
         Poll::Ready(())
     }
 

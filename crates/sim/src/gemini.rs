@@ -189,7 +189,7 @@ impl Dialect for Gemini {
             }
         });
         let parts = Json::list(parts);
-        Json::object(|o| response(o, turn, parts, true))
+        Json::object(|o| response(o, turn, &parts, true))
     }
 
     fn stream(&self, turn: &Turn<'_>, feed: &mut Feed) {
@@ -212,7 +212,7 @@ impl Dialect for Gemini {
         }
         let called = turn.said.finish == Finish::Calls;
         let last = signed(turn, !called, |o| o.member("text", ""));
-        feed.data(Spend::NOTHING, |o| response(o, turn, Json::list([last]), true));
+        feed.data(Spend::NOTHING, |o| response(o, turn, &Json::list([last]), true));
         feed.close();
     }
 
@@ -254,10 +254,10 @@ fn call(turn: &Turn<'_>, n: usize, name: &str, arguments: &str) -> Json {
 }
 
 fn part_of(turn: &Turn<'_>, feed: &mut Feed, part: Json, spend: Spend) {
-    feed.data(spend, |o| response(o, turn, Json::list([part]), false));
+    feed.data(spend, |o| response(o, turn, &Json::list([part]), false));
 }
 
-fn response(o: &mut Object<'_>, turn: &Turn<'_>, parts: Json, last: bool) {
+fn response(o: &mut Object<'_>, turn: &Turn<'_>, parts: &Json, last: bool) {
     o.only("candidates", |o| {
         o.member("content", &json! {"parts": parts, "role": "model"});
         if last {

@@ -151,7 +151,7 @@ impl Dialect for Responses {
     }
 
     fn stream(&self, turn: &Turn<'_>, feed: &mut Feed) {
-        let start = response(turn, "in_progress", Json("[]".into()), None);
+        let start = response(turn, "in_progress", &Json("[]".into()), None);
         emit(feed, "response.created", Spend::NOTHING, |o| o.member("response", &start));
         emit(feed, "response.in_progress", Spend::NOTHING, |o| o.member("response", &start));
         for (index, block) in turn.said.blocks.iter().enumerate() {
@@ -175,7 +175,7 @@ impl Dialect for Responses {
     fn fail(&self, turn: &Turn<'_>, fault: &Fault, feed: &mut Feed) {
         let failed = Json::object(|o| {
             let error = openai::short(fault);
-            head(o, turn, "failed", Some(error));
+            head(o, turn, "failed", Some(&error));
             put!(o, "output": Json("[]".into()), "usage": Null);
         });
         emit(feed, "response.failed", Spend::NOTHING, |o| o.member("response", &failed));
@@ -325,17 +325,17 @@ fn finished(turn: &Turn<'_>) -> Json {
     let blocks = turn.said.blocks.iter().enumerate();
     let output = blocks.map(|(n, block)| item(turn, n, block, status_of(turn, n)));
     let status = if turn.said.finish == Finish::Length { "incomplete" } else { "completed" };
-    response(turn, status, Json::list(output), Some(turn.said.used))
+    response(turn, status, &Json::list(output), Some(turn.said.used))
 }
 
-fn response(turn: &Turn<'_>, status: &str, output: Json, used: Option<Used>) -> Json {
+fn response(turn: &Turn<'_>, status: &str, output: &Json, used: Option<Used>) -> Json {
     Json::object(|o| {
         head(o, turn, status, None);
         put!(o, "output": output, "usage": used.map(usage));
     })
 }
 
-fn head(o: &mut Object<'_>, turn: &Turn<'_>, status: &str, error: Option<Json>) {
+fn head(o: &mut Object<'_>, turn: &Turn<'_>, status: &str, error: Option<&Json>) {
     let incomplete = (status == "incomplete").then(|| json! {"reason": "max_output_tokens"});
     let completed = (status == "completed").then_some(turn.created);
     put!(o, "id": format!("resp_{}", turn.id), "object": "response", "created_at": turn.created);

@@ -37,7 +37,7 @@ use crate::{
 ///
 /// Never fails: what is wrong with a request is answered in the provider's own shape. Request
 /// bodies above 64 MiB are answered with 413.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Sim {
     key: Option<Secret>,
     bill: Option<Bill>,
@@ -51,7 +51,10 @@ pub(crate) type Answered = (Response<SimBody>, Duration);
 impl Sim {
     /// Returns providers that take any key, keep no bill and write as fast as they can.
     pub fn new() -> Self {
-        Self::default()
+        // Two instances must not give the same ids.
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
+        let count = Arc::new(AtomicU64::new(start as u64));
+        Self { key: None, bill: None, apart: false, count }
     }
 
     /// Refuses, in each provider's own way, every request that does not bring this key. Default:
@@ -110,6 +113,12 @@ impl Sim {
         let n = self.count.fetch_add(1, Ordering::Relaxed);
         // Spread by an odd constant: ids differ at a glance and never repeat.
         format!("{:08x}{:016x}", n >> 32, n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
