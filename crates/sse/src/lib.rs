@@ -4,8 +4,16 @@
 
 mod decode;
 mod encode;
+mod end;
+mod map;
+mod observe;
+#[cfg(test)]
+mod scripted;
 
 pub use self::{
     decode::{DecodeError, Decoded, Decoder, Framing, Tail},
     encode::{Encoder, encode_event},
+    end::End,
+    map::{Machine, MapEvents, Out},
+    observe::{Observe, Observer, OnEvents, on_events},
 };
