@@ -25,6 +25,11 @@ impl AllowedModels {
         self.0.is_none()
     }
 
+    /// The patterns as given; `None` when everything is allowed.
+    pub fn patterns(&self) -> Option<&[Box<str>]> {
+        self.0.as_deref()
+    }
+
     /// Whether `name` is allowed.
     pub fn allows(&self, name: &str) -> bool {
         self.0.as_ref().is_none_or(|list| list.iter().any(|p| matches(p, name)))

@@ -27,7 +27,8 @@ impl fmt::Display for KeyId {
 /// Who is asking.
 ///
 /// Written by `KeyLayer`, or by the user's own authentication; read by routing, budgets and the
-/// access log. Absent: anonymous, which no layer treats as a grant.
+/// access log. Travels as `Arc<Principal>` in the request's extensions, which are cloned for each
+/// attempt. Absent: anonymous, which no layer treats as a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Principal {

@@ -4,7 +4,20 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tollgate_core::{Call, Operation, Protocol};
 
-use crate::{Automaton, Fault, ModelCard, Rendered, json::Object, peek::Peek};
+use crate::{
+    Automaton, Fault, ModelCard, Rendered, anthropic_messages::AnthropicMessages, gemini::Gemini,
+    json::Object, openai_chat::OpenAiChat, openai_responses::OpenAiResponses, peek::Peek,
+};
+
+/// Returns the dialect of a protocol.
+pub fn dialect(protocol: Protocol) -> &'static dyn Dialect {
+    match protocol {
+        Protocol::OpenAiResponses => &OpenAiResponses,
+        Protocol::AnthropicMessages => &AnthropicMessages,
+        Protocol::Gemini => &Gemini,
+        _ => &OpenAiChat,
+    }
+}
 
 /// One protocol as it looks on the wire. One module each; they do not know each other.
 ///

@@ -56,6 +56,25 @@ impl Fault {
             && matches!(self.class, Class::Auth | Class::Permission | Class::Quota)
     }
 
+    /// Whether this is what a client is told of our exhausted quota.
+    pub(crate) fn is_our_quota(&self) -> bool {
+        self.class == Class::ServerError && self.code.as_deref() == Some("upstream_quota")
+    }
+
+    /// Whether this is what a client is told of our rejected credential.
+    pub(crate) fn is_our_credential(&self) -> bool {
+        self.class == Class::ServerError && self.code.as_deref() == Some("upstream_auth")
+    }
+
+    /// Returns the message for protocols without a member for codes: the gateway's own word about
+    /// an upstream stands before it.
+    pub(crate) fn coded_message(&self) -> String {
+        match self.code.as_deref().filter(|code| code.starts_with("upstream_")) {
+            Some(code) => format!("{code}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// Returns what the client is told instead of a rejection of our credential or quota: class
     /// `server_error`, status 502 with code `upstream_auth`, or 503 with `upstream_quota`.
     /// Any other fault is returned as it is.

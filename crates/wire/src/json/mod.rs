@@ -60,6 +60,15 @@ pub fn is_null(value: &[u8]) -> bool {
     value == b"null"
 }
 
+/// Whether the value says nothing: `null`, an empty string, array or object.
+pub fn is_blank(value: &[u8]) -> bool {
+    match value {
+        b"null" | b"\"\"" => true,
+        [b'[', inner @ .., b']'] | [b'{', inner @ .., b'}'] => inner.trim_ascii().is_empty(),
+        _ => false,
+    }
+}
+
 /// Returns the value of the first member of the object `text` named `key`.
 ///
 /// `None` if there is none, or if `text` is no object or malformed before it.

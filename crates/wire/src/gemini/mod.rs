@@ -1,0 +1,264 @@
+//! Gemini generateContent.
+
+mod error;
+mod stream;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::{Value, json};
+use tollgate_core::{Call, Operation, Protocol};
+
+use self::stream::GenerateStream;
+use crate::{
+    Automaton, Dialect, Fault, ModelCard, Rendered, Route,
+    json::{self, Object},
+    members,
+    peek::Peek,
+};
+
+/// The dialect of `/v1beta/models/{model}:generateContent`.
+///
+/// The model stands in the path and may contain slashes and colons; a tuned model keeps its
+/// `tunedModels/`.
+///
+/// ```
+/// use tollgate_wire::{Dialect, gemini::Gemini};
+///
+/// let path = "/v1beta/models/google%2Fgemini-2.5-pro:streamGenerateContent";
+/// let route = Gemini.route(&http::Method::POST, path).unwrap();
+/// assert_eq!(route.model.as_deref(), Some("google/gemini-2.5-pro"));
+/// assert!(route.stream);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gemini;
+
+impl Dialect for Gemini {
+    fn protocol(&self) -> Protocol {
+        Protocol::Gemini
+    }
+
+    fn route(&self, method: &Method, path: &str) -> Option<Route> {
+        match method.as_str() {
+            "POST" => verb_route(path),
+            "GET" => list_route(path.strip_prefix("/v1beta/models")?),
+            _ => None,
+        }
+    }
+
+    fn reads_member(&self, key: &str) -> bool {
+        matches!(key, "generationConfig" | "generation_config" | "tools")
+    }
+
+    fn read_member(&self, key: &str, value: &[u8], peek: &mut Peek) -> Result<(), String> {
+        match key {
+            "tools" => members::tools(value, peek),
+            _ => Object::new(value)
+                .map_while(Result::ok)
+                .for_each(|(key, value)| read_config(&key, value, peek)),
+        }
+        Ok(())
+    }
+
+    fn automaton(&self, call: &Call) -> Box<dyn Automaton> {
+        Box::new(GenerateStream::new(call.candidates))
+    }
+
+    fn classify(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+        error::classify(status, headers, body)
+    }
+
+    fn error_in_answer(&self, answer: Object<'_>) -> Option<Fault> {
+        error::in_answer(answer)
+    }
+
+    fn render(&self, fault: &Fault, id: &str) -> Rendered {
+        error::render(fault, id)
+    }
+
+    fn keep_alive(&self) -> Option<&'static [u8]> {
+        None
+    }
+
+    fn request_id_header(&self) -> &'static str {
+        error::REQUEST_ID
+    }
+
+    fn render_models(&self, models: &[ModelCard]) -> Bytes {
+        let models: Vec<_> = models.iter().map(model).collect();
+        json!({ "models": models }).to_string().into()
+    }
+
+    fn render_model(&self, card: &ModelCard) -> Bytes {
+        model(card).to_string().into()
+    }
+}
+
+/// `/{version}/models/{model}:{verb}`; the last colon divides.
+fn verb_route(path: &str) -> Option<Route> {
+    let rest = path.strip_prefix("/v1beta/").or_else(|| path.strip_prefix("/v1/"))?;
+    let (name, verb) = rest.rsplit_once(':')?;
+    let (operation, stream) = match verb {
+        "generateContent" => (Operation::Generate, false),
+        "streamGenerateContent" => (Operation::Generate, true),
+        "countTokens" => (Operation::CountTokens, false),
+        "embedContent" | "batchEmbedContents" => (Operation::Embed, false),
+        _ => return None,
+    };
+    let tuned = || name.strip_prefix("tunedModels/").filter(|id| !id.is_empty()).map(|_| name);
+    let model = name.strip_prefix("models/").filter(|id| !id.is_empty()).or_else(tuned)?;
+    Some(Route { operation, model: Some(decoded(model)), stream })
+}
+
+fn list_route(rest: &str) -> Option<Route> {
+    let (operation, model) = match rest {
+        "" => (Operation::ListModels, None),
+        _ => (Operation::GetModel, Some(rest.strip_prefix('/').filter(|id| !id.is_empty())?)),
+    };
+    Some(Route { operation, model: model.map(decoded), stream: false })
+}
+
+/// Undoes what clients do to the two characters that a path gives a meaning.
+fn decoded(model: &str) -> String {
+    let mut model = model.to_owned();
+    for (escaped, plain) in [("%2F", "/"), ("%2f", "/"), ("%3A", ":"), ("%3a", ":")] {
+        if model.contains(escaped) {
+            model = model.replace(escaped, plain);
+        }
+    }
+    model
+}
+
+fn read_config(key: &str, value: &[u8], peek: &mut Peek) {
+    match key {
+        "maxOutputTokens" | "max_output_tokens" => members::limit(value, peek),
+        "candidateCount" | "candidate_count" => members::candidates(value, peek),
+        "responseMimeType" | "response_mime_type" => {
+            peek.needs.structured_output |=
+                json::string(value).is_some_and(|mime| mime != "text/plain" && !mime.is_empty());
+        }
+        "responseSchema"
+        | "response_schema"
+        | "responseJsonSchema"
+        | "response_json_schema"
+        | "_responseJsonSchema" => {
+            peek.needs.structured_output |= !json::is_null(value);
+        }
+        "thinkingConfig" | "thinking_config" => peek.needs.reasoning |= asks_thinking(value),
+        _ => {}
+    }
+}
+
+/// A budget of 0 switches thinking off.
+fn asks_thinking(config: &[u8]) -> bool {
+    let off = ["thinkingBudget", "thinking_budget"]
+        .iter()
+        .filter_map(|key| json::member(config, key))
+        .any(|budget| json::integer(budget) == Some(0));
+    config.starts_with(b"{") && !json::is_blank(config) && !off
+}
+
+fn model(card: &ModelCard) -> Value {
+    let mut model = json!({
+        "name": format!("models/{}", card.id),
+        "displayName": card.display_name.as_ref().unwrap_or(&card.id),
+        "supportedGenerationMethods": ["generateContent", "countTokens"],
+    });
+    for (key, limit) in
+        [("inputTokenLimit", card.max_input_tokens), ("outputTokenLimit", card.max_output_tokens)]
+    {
+        if let Some(limit) = limit {
+            model[key] = limit.into();
+        }
+    }
+    model
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::Frames;
+
+    use super::*;
+    use crate::peek::peek;
+
+    fn read(body: &'static str) -> Peek {
+        peek(&Gemini, &Frames::new(vec![body.into()])).unwrap()
+    }
+
+    fn post(path: &str) -> Option<(Operation, String, bool)> {
+        let route = Gemini.route(&Method::POST, path)?;
+        Some((route.operation, route.model?, route.stream))
+    }
+
+    #[test]
+    fn the_path_names_operation_model_and_stream() {
+        for (verb, operation, stream) in [
+            ("generateContent", Operation::Generate, false),
+            ("streamGenerateContent", Operation::Generate, true),
+            ("countTokens", Operation::CountTokens, false),
+            ("embedContent", Operation::Embed, false),
+            ("batchEmbedContents", Operation::Embed, false),
+        ] {
+            for version in ["v1", "v1beta"] {
+                let seen = post(&format!("/{version}/models/gemini:{verb}"));
+                assert_eq!(seen, Some((operation, "gemini".into(), stream)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_may_have_slashes_and_colons() {
+        for path in ["a/b:free", "a%2Fb%3Afree", "a%2fb%3afree"] {
+            let seen = post(&format!("/v1beta/models/{path}:generateContent")).unwrap();
+            assert_eq!(seen.1, "a/b:free");
+        }
+        let tuned = post("/v1beta/tunedModels/x:generateContent").unwrap();
+        assert_eq!(tuned.1, "tunedModels/x");
+    }
+
+    #[test]
+    fn other_paths_are_none_of_its() {
+        for path in [
+            "/v1beta/models/x:predict",
+            "/v1beta/models/:generateContent",
+            "/v1beta/tunedModels/:generateContent",
+            "/v1beta/models",
+            "/v2/models/x:generateContent",
+        ] {
+            assert_eq!(post(path), None, "{path}");
+        }
+        assert!(Gemini.route(&Method::GET, "/v1/models").is_none());
+        assert!(Gemini.route(&Method::GET, "/v1beta/modelsx").is_none());
+        let list = Gemini.route(&Method::GET, "/v1beta/models").unwrap();
+        assert_eq!(list.operation, Operation::ListModels);
+        let one = Gemini.route(&Method::GET, "/v1beta/models/a/b").unwrap();
+        assert_eq!((one.operation, one.model.as_deref()), (Operation::GetModel, Some("a/b")));
+    }
+
+    #[test]
+    fn reads_its_configuration_in_both_spellings() {
+        let camel = read(
+            r#"{"generationConfig":{"maxOutputTokens":"7","candidateCount":2,
+               "responseMimeType":"application/json","thinkingConfig":{"thinkingBudget":-1}},
+               "tools":[{"googleSearch":{}}]}"#,
+        );
+        assert_eq!((camel.output_limit, camel.candidates), (Some(7), Some(2)));
+        assert!(camel.needs.tools && camel.needs.structured_output && camel.needs.reasoning);
+        let snake = read(
+            r#"{"generation_config":{"max_output_tokens":7,"candidate_count":2,
+               "response_schema":{},"thinking_config":{"thinking_budget":1}},"tools":[{}]}"#,
+        );
+        assert_eq!(snake, camel);
+        let plain = r#"{"generationConfig":{"maxOutputTokens":-1,"responseMimeType":"text/plain",
+            "thinkingConfig":{"thinkingBudget":0}}}"#;
+        assert_eq!(read(plain), Peek::default());
+    }
+
+    #[test]
+    fn models_are_listed_under_their_resource_names() {
+        let card = ModelCard { id: "g".into(), max_output_tokens: Some(5), ..Default::default() };
+        let list: Value = serde_json::from_slice(&Gemini.render_models(&[card])).unwrap();
+        let expected = json!({"name":"models/g","displayName":"g","outputTokenLimit":5,
+            "supportedGenerationMethods":["generateContent","countTokens"]});
+        assert_eq!(list, json!({ "models": [expected] }));
+    }
+}
