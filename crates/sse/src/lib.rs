@@ -5,6 +5,7 @@
 mod decode;
 mod encode;
 mod end;
+mod gate;
 mod map;
 mod observe;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub use self::{
     decode::{DecodeError, Decoded, Decoder, Framing, Tail},
     encode::{Encoder, encode_event},
     end::End,
+    gate::{Failed, Gate, Gated, GatedBody, Limits},
     map::{Machine, MapEvents, Out},
     observe::{Observe, Observer, OnEvents, on_events},
 };
