@@ -88,12 +88,14 @@ fn in_header(name: &HeaderName, value: &HeaderValue) -> Option<Secret> {
 }
 
 fn in_query(uri: &Uri) -> impl Iterator<Item = Secret> + '_ {
-    uri.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| is_key(pair)).filter_map(
-        |pair| {
+    uri.query()
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .filter(|pair| is_key(pair))
+        .filter_map(|pair| {
             let (_, value) = pair.split_once('=')?;
             percent_decode_str(value).decode_utf8().ok().map(Secret::new)
-        },
-    )
+        })
 }
 
 fn is_key(pair: &str) -> bool {

@@ -1,8 +1,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
-use tollgate_core::{Call, Operation, Protocol};
+use http::{HeaderMap, Method, Request, StatusCode};
+use tollgate_core::{Body, Call, Operation, Protocol, Refusal};
 
 use crate::{
     Automaton, Fault, ModelCard, Rendered, anthropic_messages::AnthropicMessages, gemini::Gemini,
@@ -28,6 +28,29 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
 
     /// Recognises a request of this protocol by method and path (without prefix and query).
     fn route(&self, method: &Method, path: &str) -> Option<Route>;
+
+    /// Whether the headers are such as only this protocol's clients send. Default: no.
+    fn claims(&self, headers: &HeaderMap) -> bool {
+        let _ = headers;
+        false
+    }
+
+    /// Whether an unknown path looks like this protocol's rather than another's. Default: no.
+    fn owns(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
+
+    /// Whether a stream asked for with this query comes as one JSON array. Default: no.
+    fn streams_an_array(&self, query: &str) -> bool {
+        let _ = query;
+        false
+    }
+
+    /// Sets the model of a request in this protocol. Everything else keeps its bytes.
+    ///
+    /// Errors: the request does not name its model where the protocol wants it.
+    fn aim(&self, request: &mut Request<Body>, model: &str) -> Result<(), Refusal>;
 
     /// Whether the top-level member `key` of a request's body is read by [`Dialect::read_member`].
     fn reads_member(&self, key: &str) -> bool;

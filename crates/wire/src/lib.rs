@@ -2,28 +2,38 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod aim;
 mod answers;
 pub mod anthropic_messages;
-mod date;
+mod caller;
 pub mod credential;
+mod date;
 mod dialect;
 mod fault;
 pub mod gemini;
 mod hints;
+mod inspect;
 pub mod json;
 mod members;
 mod models;
 mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
+mod path;
 pub mod peek;
 mod said;
 mod stream;
 mod words;
 
+pub use tollgate_core;
+
 pub use self::{
+    aim::aim,
+    caller::{Caller, ORIGIN},
     dialect::{Dialect, Route, dialect},
     fault::{Fault, Rendered},
+    inspect::{Inspect, InspectFuture},
     models::ModelCard,
+    path::{Located, locate},
     stream::{Automaton, Event, OwnEvent, Seen},
 };

@@ -4,13 +4,15 @@ mod error;
 mod stream;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
-use tollgate_core::{Call, Operation, Protocol};
+use tollgate_core::{Body, Call, Operation, Protocol, Refusal};
 
 use self::stream::MessagesStream;
 use crate::{
-    Automaton, Dialect, Fault, ModelCard, Rendered, Route, date,
+    Automaton, Dialect, Fault, ModelCard, Rendered, Route,
+    aim::aim_body,
+    date,
     json::{self, Object},
     members,
     peek::Peek,
@@ -43,6 +45,18 @@ impl Dialect for AnthropicMessages {
         };
         let model = model.map(str::to_owned);
         (model.as_deref() != Some("")).then_some(Route { operation, model, stream: false })
+    }
+
+    fn claims(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key("anthropic-version")
+    }
+
+    fn owns(&self, path: &str) -> bool {
+        path.starts_with("/v1/messages")
+    }
+
+    fn aim(&self, request: &mut Request<Body>, model: &str) -> Result<(), Refusal> {
+        aim_body(self, request, model)
     }
 
     fn reads_member(&self, key: &str) -> bool {

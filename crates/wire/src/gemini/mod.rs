@@ -1,12 +1,13 @@
 //! Gemini generateContent.
 
+mod aim;
 mod error;
 mod stream;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
-use tollgate_core::{Call, Operation, Protocol};
+use tollgate_core::{Body, Call, Operation, Protocol, Refusal};
 
 use self::stream::GenerateStream;
 use crate::{
@@ -40,9 +41,27 @@ impl Dialect for Gemini {
     fn route(&self, method: &Method, path: &str) -> Option<Route> {
         match method.as_str() {
             "POST" => verb_route(path),
-            "GET" => list_route(path.strip_prefix("/v1beta/models")?),
+            "GET" => list_route(
+                path.strip_prefix("/v1beta/models").or_else(|| path.strip_prefix("/v1/models"))?,
+            ),
             _ => None,
         }
+    }
+
+    fn claims(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key("x-goog-api-key") || headers.contains_key("x-goog-api-client")
+    }
+
+    fn owns(&self, path: &str) -> bool {
+        path.starts_with("/v1beta/")
+    }
+
+    fn streams_an_array(&self, query: &str) -> bool {
+        !query.split('&').any(|pair| pair == "alt=sse")
+    }
+
+    fn aim(&self, request: &mut Request<Body>, model: &str) -> Result<(), Refusal> {
+        aim::aim(request, model)
     }
 
     fn reads_member(&self, key: &str) -> bool {

@@ -3,12 +3,13 @@
 mod stream;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
-use tollgate_core::{Call, Operation, Protocol};
+use http::{HeaderMap, Method, Request, StatusCode};
+use tollgate_core::{Body, Call, Operation, Protocol, Refusal};
 
 use self::stream::ChatStream;
 use crate::{
     Automaton, Dialect, Fault, ModelCard, Rendered, Route,
+    aim::aim_body,
     json::{self, Object},
     members, openai,
     peek::Peek,
@@ -41,6 +42,10 @@ impl Dialect for OpenAiChat {
         };
         let model = model.map(str::to_owned);
         (model.as_deref() != Some("")).then_some(Route { operation, model, stream: false })
+    }
+
+    fn aim(&self, request: &mut Request<Body>, model: &str) -> Result<(), Refusal> {
+        aim_body(self, request, model)
     }
 
     fn reads_member(&self, key: &str) -> bool {

@@ -3,12 +3,13 @@
 mod stream;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
-use tollgate_core::{Call, Operation, Protocol};
+use http::{HeaderMap, Method, Request, StatusCode};
+use tollgate_core::{Body, Call, Operation, Protocol, Refusal};
 
 use self::stream::ResponsesStream;
 use crate::{
     Automaton, Dialect, Fault, ModelCard, Rendered, Route,
+    aim::aim_body,
     json::{self, Object},
     members, openai,
     peek::Peek,
@@ -39,6 +40,14 @@ impl Dialect for OpenAiResponses {
             _ => return None,
         };
         (method == Method::POST).then_some(Route { operation, model: None, stream: false })
+    }
+
+    fn owns(&self, path: &str) -> bool {
+        path.contains("/responses")
+    }
+
+    fn aim(&self, request: &mut Request<Body>, model: &str) -> Result<(), Refusal> {
+        aim_body(self, request, model)
     }
 
     fn reads_member(&self, key: &str) -> bool {

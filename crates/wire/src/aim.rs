@@ -1,0 +1,77 @@
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::{Request, Uri};
+use tollgate_core::{Body, Call, Class, Frames, Refusal, Target};
+
+use crate::{Dialect, dialect, peek::peek};
+
+/// Where the model's name stands in a body of this length: spares the second scan.
+#[derive(Clone, Debug)]
+pub(crate) struct ModelSpan {
+    pub(crate) at: Range<usize>,
+    pub(crate) len: usize,
+}
+
+/// Points a request at a target: sets its model in the body or the path, in the request's own
+/// protocol. Everything else keeps its bytes.
+///
+/// A request without a [`Call`], without a body that was read, or whose operation names no model
+/// is left as it is.
+///
+/// Errors: the body does not name its model where its protocol wants it.
+pub fn aim(request: &mut Request<Body>, target: &Target) -> Result<(), Refusal> {
+    let Some(call) = request.extensions().get::<Call>().cloned() else { return Ok(()) };
+    if !call.operation.has_model() {
+        return Ok(());
+    }
+    dialect(call.protocol).aim(request, &target.model)
+}
+
+/// Sets the `model` member at the top of the body: every protocol but Gemini's.
+pub(crate) fn aim_body(
+    dialect: &dyn Dialect,
+    request: &mut Request<Body>,
+    model: &str,
+) -> Result<(), Refusal> {
+    let Some(frames) = request.body().frames() else { return Ok(()) };
+    let at = match known_span(request, frames) {
+        Some(at) => at,
+        None => peek(dialect, frames).ok().and_then(|peek| peek.model_at).ok_or_else(no_model)?,
+    };
+    if crate::json::string(&frames.slice(at.clone())).is_some_and(|written| written == model) {
+        return Ok(());
+    }
+    let frames = frames.splice(at, quoted(model));
+    request.extensions_mut().remove::<ModelSpan>();
+    request.body_mut().set_frames(frames);
+    Ok(())
+}
+
+/// The span found when the request was inspected, if the body still says the same there.
+fn known_span(request: &Request<Body>, frames: &Frames) -> Option<Range<usize>> {
+    let span = request.extensions().get::<ModelSpan>()?;
+    let model = request.extensions().get::<Call>()?.model.as_deref()?;
+    let written = frames.slice(span.at.clone());
+    let same = span.len == frames.len() && crate::json::string(&written)? == model;
+    same.then(|| span.at.clone())
+}
+
+pub(crate) fn quoted(model: &str) -> Bytes {
+    serde_json::Value::from(model).to_string().into()
+}
+
+pub(crate) fn no_model() -> Refusal {
+    Refusal::new(Class::InvalidRequest, "the request names no `model`").param("model")
+}
+
+/// Replaces the path of `uri` and keeps its query.
+pub(crate) fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+    let path_and_query = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path_and_query.parse().ok()?);
+    Uri::from_parts(parts).ok()
+}

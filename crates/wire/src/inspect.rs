@@ -1,0 +1,411 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use pin_project_lite::pin_project;
+use tollgate_core::{
+    Body, BoxError, Call, CallFacts, CallId, Class, Frames, Operation, Protocol, Refusal,
+};
+
+use crate::{
+    Caller, Located,
+    aim::ModelSpan,
+    dialect, locate,
+    path::guess,
+    peek::{Peek, PeekError, peek},
+};
+
+/// Gives a service its [`Call`]: reads a request's head and, where an operation names its model in
+/// the body, the body too, once.
+///
+/// A request that has a `Call` already keeps it. What no layer needs is never read: requests of
+/// no known operation, and those without a model.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http_body_util::Full;
+/// use tollgate_wire::{Inspect, tollgate_core::{Call, Protocol}};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let body = Full::new(Bytes::from(r#"{"messages":[],"model":"gpt-5","stream":true}"#));
+/// let request = http::Request::post("/v1/chat/completions").body(body).unwrap();
+///
+/// let request = Inspect::new().call(request).await.expect("well-formed");
+///
+/// let call = request.extensions().get::<Call>().unwrap();
+/// assert_eq!((call.model.as_deref(), call.stream), (Some("gpt-5"), true));
+/// assert!(request.body().try_clone().is_some(), "read once, can be sent again");
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Inspect {
+    limit: usize,
+}
+
+impl Inspect {
+    /// Returns an inspection that reads up to 32 MiB.
+    pub const fn new() -> Self {
+        Self { limit: 32 << 20 }
+    }
+
+    /// Sets how many bytes of a body are read before the request is refused with 413.
+    /// Default: 32 MiB.
+    pub const fn limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// Inspects a request.
+    ///
+    /// The future's error is the answer to give instead: 400 naming the field that is wrong, 413
+    /// above the limit, in the request's own protocol, with its [`Refusal`].
+    pub fn call<B>(self, request: Request<B>) -> InspectFuture<B>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let request = match self.known(request) {
+            Ok(request) => return InspectFuture::done(Ok(request)),
+            Err(request) => request,
+        };
+        let caller = Caller::of(&request);
+        let (parts, body) = request.into_parts();
+        let located = locate(&parts.method, parts.uri.path(), &parts.headers);
+        match located {
+            Some(located) if located.route.operation.has_model() => {
+                self.collect(parts, body, located, caller)
+            }
+            located => InspectFuture::done(Ok(unread(parts, Body::untouched(body), located))),
+        }
+    }
+
+    /// Returns the request at once if it was inspected before.
+    fn known<B>(self, request: Request<B>) -> Result<Request<Body>, Request<B>>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if request.extensions().get::<Call>().is_some() {
+            return Ok(request.map(Body::untouched));
+        }
+        Err(request)
+    }
+
+    fn collect<B>(self, parts: Parts, body: B, located: Located, caller: Caller) -> InspectFuture<B>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if body.size_hint().lower() > self.limit as u64 {
+            return InspectFuture::done(Err(caller.refuse(too_large(self.limit))));
+        }
+        InspectFuture {
+            state: State::Collecting {
+                body,
+                frames: Vec::new(),
+                left: self.limit,
+                limit: self.limit,
+                head: Some(Box::new(Head { parts, located, caller })),
+            },
+        }
+    }
+}
+
+impl Default for Inspect {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+pin_project! {
+    /// Response future of [`Inspect::call`].
+    #[derive(Debug)]
+    pub struct InspectFuture<B> {
+        #[pin]
+        state: State<B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    #[derive(Debug)]
+    enum State<B> {
+        Done { result: Option<Result<Request<Body>, Response<Bytes>>> },
+        Collecting {
+            #[pin] body: B,
+            frames: Vec<Bytes>,
+            left: usize,
+            limit: usize,
+            head: Option<Box<Head>>,
+        },
+    }
+}
+
+#[derive(Debug)]
+struct Head {
+    parts: Parts,
+    located: Located,
+    caller: Caller,
+}
+
+impl<B> InspectFuture<B> {
+    fn done(result: Result<Request<Body>, Response<Bytes>>) -> Self {
+        Self { state: State::Done { result: Some(result) } }
+    }
+}
+
+impl<B> Future for InspectFuture<B>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Request<Body>, Response<Bytes>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (mut body, frames, left, limit, head) = match self.project().state.project() {
+            StateProj::Done { result } => {
+                return Poll::Ready(result.take().expect("polled after completion"));
+            }
+            StateProj::Collecting { body, frames, left, limit, head } => {
+                (body, frames, left, limit, head)
+            }
+        };
+        loop {
+            let frame = ready!(body.as_mut().poll_frame(cx));
+            let read = match frame {
+                None => {
+                    let head = *head.take().expect("polled after completion");
+                    return Poll::Ready(head.finish(Frames::new(std::mem::take(frames))));
+                }
+                Some(Err(_)) => Err(broken()),
+                Some(Ok(frame)) => {
+                    take(frame.into_data().ok(), frames, left).ok_or_else(|| too_large(*limit))
+                }
+            };
+            if let Err(refusal) = read {
+                let head = *head.take().expect("polled after completion");
+                return Poll::Ready(Err(head.caller.refuse(refusal)));
+            }
+        }
+    }
+}
+
+/// Keeps a frame. `None`: it does not fit.
+fn take(data: Option<Bytes>, frames: &mut Vec<Bytes>, left: &mut usize) -> Option<()> {
+    let Some(data) = data else { return Some(()) };
+    *left = left.checked_sub(data.len())?;
+    frames.push(data);
+    Some(())
+}
+
+impl Head {
+    fn finish(self, frames: Frames) -> Result<Request<Body>, Response<Bytes>> {
+        let Self { mut parts, located, caller } = self;
+        let dialect = dialect(located.protocol);
+        let peek = peek(dialect, &frames).map_err(|error| caller.refuse(wrong(error)))?;
+        if let Some(at) = peek.model_at.clone() {
+            parts.extensions.insert(ModelSpan { at, len: frames.len() });
+        }
+        let json_array =
+            located.route.stream && dialect.streams_an_array(parts.uri.query().unwrap_or_default());
+        let call = facts(located, peek, json_array, caller.id);
+        if call.model.is_none() {
+            return Err(caller.refuse(crate::aim::no_model()));
+        }
+        parts.extensions.insert(Call::from(call));
+        Ok(Request::from_parts(parts, frames.into()))
+    }
+}
+
+fn facts(located: Located, peek: Peek, json_array: bool, id: CallId) -> CallFacts {
+    CallFacts {
+        id,
+        protocol: located.protocol,
+        operation: located.route.operation,
+        model: located.route.model.or(peek.model).map(Into::into),
+        stream: located.route.stream || peek.stream,
+        json_array,
+        output_limit: peek.output_limit,
+        candidates: peek.candidates.unwrap_or(1),
+        stream_usage: peek.stream_usage,
+        needs: peek.needs,
+    }
+}
+
+/// A request whose body nobody needs to read.
+fn unread(mut parts: Parts, body: Body, located: Option<Located>) -> Request<Body> {
+    let id = parts.extensions.get().copied().unwrap_or_else(CallId::random);
+    let (protocol, operation, model) = match located {
+        Some(located) => (located.protocol, located.route.operation, located.route.model),
+        None => (nobodys(&parts), Operation::Other, None),
+    };
+    let call = Call::new(protocol, operation);
+    let facts = CallFacts { id, model: model.map(Into::into), ..CallFacts::clone(&call) };
+    parts.extensions.insert(Call::from(facts));
+    Request::from_parts(parts, body)
+}
+
+fn nobodys(parts: &Parts) -> Protocol {
+    guess(parts.uri.path(), &parts.headers)
+}
+
+fn too_large(limit: usize) -> Refusal {
+    Refusal::new(Class::TooLarge, format!("the request body is larger than {limit} bytes"))
+        .code("request_too_large")
+}
+
+fn broken() -> Refusal {
+    Refusal::new(Class::InvalidRequest, "the request body could not be read to its end")
+}
+
+fn wrong(error: PeekError) -> Refusal {
+    match error {
+        PeekError::Malformed(malformed) => Refusal::new(
+            Class::InvalidRequest,
+            format!("the request body is not a JSON object: {malformed}"),
+        ),
+        PeekError::Field(field, wrong) => {
+            Refusal::new(Class::InvalidRequest, format!("`{field}` {wrong}")).param(field)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use http_body_util::{BodyExt, Full, StreamBody};
+    use tollgate_core::Target;
+
+    use super::*;
+    use crate::aim;
+
+    async fn inspected(uri: &str, body: &'static str) -> Result<Request<Body>, Response<Bytes>> {
+        let request = Request::post(uri).body(Full::new(Bytes::from_static(body.as_bytes())));
+        Inspect::new().limit(200).call(request.unwrap()).await
+    }
+
+    async fn refused(uri: &str, body: &'static str) -> (StatusCode, Refusal, Bytes) {
+        let response = inspected(uri, body).await.unwrap_err();
+        let refusal = response.extensions().get::<Refusal>().cloned().unwrap();
+        (response.status(), refusal, response.into_body())
+    }
+
+    fn target(protocol: Protocol, model: &'static str) -> Target {
+        Target::new("p", protocol, model, "http://h".parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn finds_the_facts_of_each_protocol() {
+        for (uri, body, protocol, limit) in [
+            (
+                "/v1/chat/completions",
+                r#"{"model":"m","max_tokens":5,"messages":[{"model":"x"}],"stream":true}"#,
+                Protocol::OpenAiChat,
+                Some(5),
+            ),
+            (
+                "/v1/responses",
+                r#"{"input":"x","stream":true,"max_output_tokens":7,"model":"m"}"#,
+                Protocol::OpenAiResponses,
+                Some(7),
+            ),
+            (
+                "/anthropic/v1/messages",
+                r#"{"max_tokens":9,"stream":true,"model":"m","messages":[]}"#,
+                Protocol::AnthropicMessages,
+                Some(9),
+            ),
+            (
+                "/v1beta/models/m:streamGenerateContent?alt=sse",
+                r#"{"contents":[],"generationConfig":{"maxOutputTokens":"11"}}"#,
+                Protocol::Gemini,
+                Some(11),
+            ),
+        ] {
+            let request = inspected(uri, body).await.unwrap();
+            let call = request.extensions().get::<Call>().unwrap();
+            assert_eq!((call.protocol, call.operation), (protocol, Operation::Generate));
+            assert_eq!((call.model.as_deref(), call.stream), (Some("m"), true), "{protocol}");
+            assert_eq!((call.output_limit, call.json_array), (limit, false), "{protocol}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_gemini_stream_without_sse_is_an_array() {
+        let uri = "/v1beta/models/m:streamGenerateContent";
+        let request = inspected(uri, "{}").await.unwrap();
+        assert!(request.extensions().get::<Call>().unwrap().json_array);
+    }
+
+    #[tokio::test]
+    async fn refusals_are_in_the_callers_protocol_and_name_the_field() {
+        let (status, refusal, body) = refused("/v1/messages", r#"{"model":7}"#).await;
+        assert_eq!((status.as_u16(), refusal.param.as_deref()), (400, Some("model")));
+        assert!(body.starts_with(br#"{"type":"error""#));
+        let (_, refusal, body) = refused("/v1/responses", r#"{"input":"x"}"#).await;
+        assert_eq!(refusal.param.as_deref(), Some("model"));
+        assert!(body.starts_with(br#"{"error":{"message""#));
+        let (_, refusal, _) = refused("/v1/responses", r#"{"model":"a","model":"b"}"#).await;
+        assert!(refusal.message.contains("twice"), "{}", refusal.message);
+        let (status, _, _) = refused("/v1/responses", r#"{"model":"a""#).await;
+        assert_eq!(status, 400);
+        let (status, _, _) = refused("/v1/responses", r#"["model"]"#).await;
+        assert_eq!(status, 400);
+    }
+
+    #[tokio::test]
+    async fn more_than_the_limit_is_refused_with_413_before_it_is_read() {
+        let body =
+            StreamBody::new(futures_util::stream::iter((0..).map(|_| {
+                Ok::<_, BoxError>(http_body::Frame::data(Bytes::from_static(&[b' '; 64])))
+            })));
+        let request = Request::post("/v1/responses").body(body).unwrap();
+        let refused = Inspect::new().limit(200).call(request).await.unwrap_err();
+        assert_eq!(refused.status(), 413);
+        let long: &'static str = Box::leak("x".repeat(201).into_boxed_str());
+        assert_eq!(self::refused("/v1/responses", long).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_needs_is_not_read() {
+        let never = StreamBody::new(futures_util::stream::pending::<
+            Result<http_body::Frame<Bytes>, BoxError>,
+        >());
+        let request = Request::post("/v1/files").body(never).unwrap();
+        let request = Inspect::new().call(request).await.unwrap();
+        assert_eq!(request.extensions().get::<Call>().unwrap().operation, Operation::Other);
+        assert!(request.body().frames().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_second_inspection_keeps_the_first() {
+        let first = inspected("/v1/responses", r#"{"model":"m"}"#).await.unwrap();
+        let id = first.extensions().get::<Call>().unwrap().id;
+        let second = Inspect::new().limit(1).call(first).await.unwrap();
+        assert_eq!(second.extensions().get::<Call>().unwrap().id, id);
+    }
+
+    #[tokio::test]
+    async fn aiming_changes_the_model_and_no_other_byte() {
+        let body = r#"{ "messages":[{"model":"m"}], "model" : "m" ,"x":1.0}"#;
+        let mut request = inspected("/v1/chat/completions", body).await.unwrap();
+        aim(&mut request, &target(Protocol::OpenAiChat, "new\"m")).unwrap();
+        let sent = request.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(sent, r#"{ "messages":[{"model":"m"}], "model" : "new\"m" ,"x":1.0}"#);
+    }
+
+    #[tokio::test]
+    async fn aiming_again_and_after_a_foreign_change_still_hits_the_model() {
+        let mut request = inspected("/v1/responses", r#"{"model":"m","a":"m"}"#).await.unwrap();
+        request.body_mut().set_frames(Bytes::from_static(br#"{"a":"m","model":"m"}"#).into());
+        aim(&mut request, &target(Protocol::OpenAiResponses, "first")).unwrap();
+        aim(&mut request, &target(Protocol::OpenAiResponses, "second")).unwrap();
+        aim(&mut request, &target(Protocol::OpenAiResponses, "m")).unwrap();
+        let sent = request.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(sent, r#"{"a":"m","model":"m"}"#);
+    }
+}

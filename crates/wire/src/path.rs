@@ -1,0 +1,134 @@
+use http::{HeaderMap, Method};
+use tollgate_core::Protocol;
+
+use crate::{Route, dialect};
+
+/// A request recognised by its head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The protocol it is in.
+    pub protocol: Protocol,
+    /// What it asks for.
+    pub route: Route,
+    /// How many bytes of the path are a prefix of ours (`/openai`, …), not the protocol's.
+    pub prefix: usize,
+}
+
+/// The prefixes under which only some protocols are looked for.
+const PREFIXES: [(&str, &[Protocol]); 3] = [
+    ("/openai", &[Protocol::OpenAiChat, Protocol::OpenAiResponses]),
+    ("/anthropic", &[Protocol::AnthropicMessages]),
+    ("/gemini", &[Protocol::Gemini]),
+];
+
+/// Recognises a request by method, path (without query) and headers.
+///
+/// Where a path belongs to several protocols (`GET /v1/models`), the one whose own headers are
+/// present has it, else the first in order of declaration.
+///
+/// ```
+/// use http::{HeaderMap, Method};
+/// use tollgate_wire::{locate, tollgate_core::{Operation, Protocol}};
+///
+/// let located = locate(&Method::POST, "/anthropic/v1/messages", &HeaderMap::new()).unwrap();
+/// assert_eq!(located.protocol, Protocol::AnthropicMessages);
+/// assert_eq!(located.route.operation, Operation::Generate);
+/// assert_eq!(located.prefix, "/anthropic".len());
+/// ```
+pub fn locate(method: &Method, path: &str, headers: &HeaderMap) -> Option<Located> {
+    let (prefix, protocols) = split_prefix(path);
+    let mut found = protocols.iter().filter_map(|&protocol| {
+        let route = dialect(protocol).route(method, &path[prefix..])?;
+        Some(Located { protocol, route, prefix })
+    });
+    let first = found.next()?;
+    if dialect(first.protocol).claims(headers) {
+        return Some(first);
+    }
+    Some(found.find(|other| dialect(other.protocol).claims(headers)).unwrap_or(first))
+}
+
+/// The protocol in which to answer a request that is nobody's: by prefix, headers, or path.
+pub(crate) fn guess(path: &str, headers: &HeaderMap) -> Protocol {
+    let (_, protocols) = split_prefix(path);
+    let mut candidates = protocols.iter().copied();
+    candidates
+        .clone()
+        .find(|&p| dialect(p).claims(headers))
+        .or_else(|| candidates.clone().find(|&p| dialect(p).owns(path)))
+        .or_else(|| candidates.next())
+        .unwrap_or(Protocol::OpenAiChat)
+}
+
+fn split_prefix(path: &str) -> (usize, &'static [Protocol]) {
+    PREFIXES
+        .into_iter()
+        .find(|(prefix, _)| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+        .map_or((0, &Protocol::ALL), |(prefix, protocols)| (prefix.len(), protocols))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use tollgate_core::Operation;
+
+    use super::*;
+
+    fn located(method: &Method, path: &str, header: Option<&'static str>) -> Option<Located> {
+        let mut headers = HeaderMap::new();
+        if let Some(name) = header {
+            headers.insert(name, HeaderValue::from_static("x"));
+        }
+        locate(method, path, &headers)
+    }
+
+    #[test]
+    fn a_shared_path_goes_to_whose_headers_are_there() {
+        for (path, header, protocol) in [
+            ("/v1/models", None, Protocol::OpenAiChat),
+            ("/v1/models", Some("anthropic-version"), Protocol::AnthropicMessages),
+            ("/v1/models", Some("x-goog-api-key"), Protocol::Gemini),
+            ("/v1/models/gpt-5", None, Protocol::OpenAiChat),
+            ("/v1/models/claude", Some("anthropic-version"), Protocol::AnthropicMessages),
+            ("/v1beta/models", None, Protocol::Gemini),
+            ("/anthropic/v1/models", None, Protocol::AnthropicMessages),
+            ("/gemini/v1beta/models", Some("anthropic-version"), Protocol::Gemini),
+        ] {
+            let located = located(&Method::GET, path, header).expect(path);
+            assert_eq!(located.protocol, protocol, "{path} {header:?}");
+        }
+    }
+
+    #[test]
+    fn a_verb_under_v1_models_is_geminis() {
+        let located = located(&Method::POST, "/v1/models/g:generateContent", None).unwrap();
+        assert_eq!(located.protocol, Protocol::Gemini);
+        assert_eq!(located.route.operation, Operation::Generate);
+        assert_eq!(located.route.model.as_deref(), Some("g"));
+    }
+
+    #[test]
+    fn a_prefix_must_end_where_a_segment_ends() {
+        assert_eq!(located(&Method::POST, "/openaix/v1/responses", None), None);
+        assert_eq!(located(&Method::POST, "/gemini/v1/messages", None), None);
+        let located = located(&Method::POST, "/openai/v1/responses", None).unwrap();
+        assert_eq!((located.protocol, located.prefix), (Protocol::OpenAiResponses, 7));
+    }
+
+    #[test]
+    fn nobodys_request_is_answered_in_the_likeliest_protocol() {
+        let none = HeaderMap::new();
+        for (path, protocol) in [
+            ("/v1/unknown", Protocol::OpenAiChat),
+            ("/v1/messages/batches", Protocol::AnthropicMessages),
+            ("/v1beta/files", Protocol::Gemini),
+            ("/gemini/x", Protocol::Gemini),
+            ("/anthropic", Protocol::AnthropicMessages),
+            ("/v1/responses/resp_1", Protocol::OpenAiResponses),
+        ] {
+            assert_eq!(guess(path, &none), protocol, "{path}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The project's own commands: `cargo xtask test | lint | sdk`.
+//!
+//! Everything a command needs beyond Rust it installs or starts itself.
+
+mod lint;
+mod run;
+mod sdk;
+mod suite;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test    everything: lint, unit and whole tests, doc tests, official SDKs
+  lint    format, clippy, docs, each crate alone with each of its features
+  suite   unit, whole and doc tests only
+  sdk     the official SDKs through `tollgate --demo` only
+";
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1).unwrap_or_default();
+    let result = match command.as_str() {
+        "test" => lint::all().and_then(|()| suite::all()).and_then(|()| sdk::all()),
+        "lint" => lint::all(),
+        "suite" => suite::all(),
+        "sdk" => sdk::all(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
