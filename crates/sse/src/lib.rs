@@ -2,6 +2,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod call;
+mod client;
+mod deadline;
 mod decode;
 mod encode;
 mod end;
@@ -12,6 +15,8 @@ mod observe;
 mod scripted;
 
 pub use self::{
+    client::{ResponseFuture as SseFuture, Sse, SseBody, SseLayer},
+    deadline::{DeadlineBody, DeadlineFuture, DeadlineLayer, DeadlineService, Deadlines},
     decode::{DecodeError, Decoded, Decoder, Framing, Tail},
     encode::{Encoder, encode_event},
     end::End,

@@ -39,6 +39,11 @@ impl Held {
         self.take_to(u64::MAX)
     }
 
+    /// Whether [`Held::take_to`] would return something.
+    pub(crate) fn has_before(&self, position: u64) -> bool {
+        !self.frames.is_empty() && position > self.start
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -11,6 +11,7 @@ use tollgate_wire::Fault;
 
 pub use self::{body::GatedBody, future::Gate};
 pub(crate) use self::{
+    body::StreamParts,
     held::{Held, Stream},
     verdict::{Media, media},
 };
