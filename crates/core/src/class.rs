@@ -299,12 +299,20 @@ impl StreamError {
         self
     }
 
-    /// Finds the stream error in `error` or makes a truncation of it.
+    /// Finds the stream error in `error` or among its sources (body types that box wrap it), or
+    /// makes a truncation of it.
     pub fn from_boxed(error: BoxError) -> Self {
-        match error.downcast::<Self>() {
-            Ok(own) => *own,
-            Err(foreign) => Self::truncated().source(foreign),
-        }
+        let foreign = match error.downcast::<Self>() {
+            Ok(own) => return *own,
+            Err(foreign) => foreign,
+        };
+        let found = std::iter::successors(foreign.source(), |error| error.source())
+            .find_map(|error| error.downcast_ref::<Self>());
+        let (class, code, message) = match found {
+            Some(own) => (own.class, own.code, own.message.clone()),
+            None => return Self::truncated().source(foreign),
+        };
+        Self { class, code, message, source: Some(foreign) }
     }
 
     /// The class of the failure.
@@ -356,6 +364,15 @@ mod tests {
         let error = StreamError::from_boxed("connection reset".into());
         assert_eq!(error.stable_code(), Some("upstream_truncated"));
         assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn our_own_error_is_found_under_wrappers() {
+        let own = StreamError::new(Class::Timeout, "idle").code("idle_timeout");
+        let wrapper = StreamError::new(Class::ServerError, "outer").source(own);
+        let wrapped = std::io::Error::other(wrapper.source.unwrap());
+        let found = StreamError::from_boxed(Box::new(std::io::Error::other(wrapped)));
+        assert_eq!((found.class(), found.stable_code()), (Class::Timeout, Some("idle_timeout")));
     }
 
     #[test]

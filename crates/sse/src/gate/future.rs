@@ -1,0 +1,180 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, response::Parts};
+use http_body::{Body, Frame};
+use tollgate_core::{BoxError, Call, Failure, Frames, StreamError};
+use tollgate_wire::Fault;
+
+use super::{
+    Failed, Gated, GatedBody, Limits,
+    body::{Opened, What},
+    failure_of,
+    verdict::{Entry, Hold, Verdict, bad_answer, fault_of},
+};
+
+/// Holds an answer until its first content, its failure or its end.
+///
+/// The one place where "first content" is decided.
+///
+/// - **A stream** (status 2xx, `text/event-stream`, or the JSON array of a Gemini call without
+///   `alt=sse`) is committed at the first event its protocol's automaton calls content; a regular
+///   ending counts. Every event before it is validated. An error event, an event the protocol does
+///   not have, and an end before content fail the answer.
+/// - **A JSON answer** is committed when it is whole: balanced, without a top-level error. Its
+///   frames are held as they came. Beyond [`Limits::answer`] it is committed as it stands. JSON
+///   that answers a call for a stream is passed on as JSON.
+/// - **An error answer** (any status that is not 2xx) is read, classified, and fails.
+/// - **Any other content type**, HTML from a CDN for instance, fails.
+/// - Operations without a model, answers without body (204, 205) and compressed answers pass
+///   unread.
+///
+/// Dropping the future drops the inner body.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Gate<B> {
+    head: Option<Parts>,
+    call: Call,
+    limits: Limits,
+    /// What is none of the gate's business.
+    passing: Option<B>,
+    /// What is held. Neither this nor the other: an answer refused for its head.
+    holding: Option<Holding<B>>,
+}
+
+#[derive(Debug)]
+struct Holding<B> {
+    hold: Hold,
+    /// `None` once it was read to its end.
+    body: Option<Pin<Box<B>>>,
+    trailers: Option<HeaderMap>,
+}
+
+/// A body is moved before it is polled, or else boxed; it is never pinned in place.
+impl<B> Unpin for Gate<B> {}
+
+impl<B> Gate<B> {
+    /// Holds `response`, the answer to `call`, within the default [`Limits`].
+    pub fn new(response: Response<B>, call: &Call) -> Self {
+        Self::with_limits(response, call, Limits::default())
+    }
+
+    /// Holds `response` within `limits`.
+    pub fn with_limits(response: Response<B>, call: &Call, limits: Limits) -> Self {
+        let (head, body) = response.into_parts();
+        let hold = |hold, body| Holding { hold, body: Some(Box::pin(body)), trailers: None };
+        let (passing, holding) = match Entry::of(&head, call, limits) {
+            Entry::Hold(kind) => (None, Some(hold(kind, body))),
+            Entry::Pass => (Some(body), None),
+            Entry::Wrong => (None, None),
+        };
+        Self { head: Some(head), call: call.clone(), limits, passing, holding }
+    }
+
+    /// Takes what the gate holds as the body of an answer that goes on.
+    fn open(&mut self) -> GatedBody<B> {
+        if let Some(body) = self.passing.take() {
+            return GatedBody::pass(body);
+        }
+        let holding = self.holding.take().expect("an answer refused for its head is not opened");
+        let what = match holding.hold {
+            Hold::Stream(stream) => What::Stream(stream),
+            hold => What::Answer(hold.into_held()),
+        };
+        GatedBody::opened(Opened { what, rest: holding.body, trailers: holding.trailers })
+    }
+
+    fn conclude(&mut self, verdict: Verdict) -> Gated<B> {
+        let head = self.head.take().expect("a gate is not polled after it opened");
+        if let Verdict::Commit = verdict {
+            return Gated::Committed(Response::from_parts(head, self.open()));
+        }
+        let held = self.holding.take().map(|holding| holding.hold.into_held().into_vec());
+        let body = Frames::new(held.unwrap_or_default());
+        let whole = matches!(verdict, Verdict::Answered { whole: true });
+        let (fault, failure) = match verdict {
+            Verdict::Broken(error) => (Fault::from(&error), Some(Failure::from(error))),
+            Verdict::Said(fault) => (*fault, None),
+            _ => (fault_of(&head, &body.joined(), &self.call), None),
+        };
+        let written = head.extensions.get::<Failure>().cloned();
+        let failure = written.or(failure).unwrap_or_else(|| failure_of(&fault));
+        Gated::Failed(Box::new(Failed { fault, failure, head, body, whole }))
+    }
+}
+
+impl<B> Gate<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    fn poll_verdict(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
+        if self.passing.is_some() {
+            return Poll::Ready(Verdict::Commit);
+        }
+        let Some(holding) = &mut self.holding else {
+            return Poll::Ready(bad_answer(WRONG_TYPE));
+        };
+        loop {
+            let frame = ready!(holding.poll_frame(cx));
+            if let Some(verdict) = holding.take_in(frame, &self.call, self.limits) {
+                return Poll::Ready(verdict);
+            }
+        }
+    }
+}
+
+const WRONG_TYPE: &str = "the upstream answered with a content type its protocol does not have";
+
+type MaybeFrame<B> = Option<Result<Frame<Bytes>, <B as Body>::Error>>;
+
+impl<B> Holding<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<MaybeFrame<B>> {
+        match &mut self.body {
+            Some(body) => body.as_mut().poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn take_in(&mut self, frame: MaybeFrame<B>, call: &Call, limits: Limits) -> Option<Verdict> {
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            ended => {
+                self.body = None;
+                let error = ended.and_then(Result::err).map(|e| StreamError::from_boxed(e.into()));
+                return Some(match error {
+                    Some(error) => self.hold.failed(error),
+                    None => self.hold.end(call),
+                });
+            }
+        };
+        match frame.into_data() {
+            Ok(chunk) => self.hold.chunk(chunk, limits),
+            Err(frame) => {
+                self.trailers = frame.into_trailers().ok();
+                None
+            }
+        }
+    }
+}
+
+impl<B> Future for Gate<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Output = Gated<B>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Gated<B>> {
+        let this = self.get_mut();
+        let verdict = ready!(this.poll_verdict(cx));
+        Poll::Ready(this.conclude(verdict))
+    }
+}

@@ -1,0 +1,86 @@
+//! The gate an answer waits behind until its first content.
+
+mod body;
+mod future;
+mod held;
+mod verdict;
+
+use http::response::Parts;
+use tollgate_core::{Cause, Failure, Frames, Refusal};
+use tollgate_wire::Fault;
+
+pub use self::{body::GatedBody, future::Gate};
+pub(crate) use self::{
+    body::StreamParts,
+    held::{Held, Stream},
+    verdict::{Media, media},
+};
+
+/// How much is held, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// One event of a stream. Default: 16 MiB. A larger one that had to be held fails the answer.
+    pub event: usize,
+    /// A JSON answer, and everything before the first content of a stream. Default: 32 MiB.
+    /// A larger JSON answer is committed as it stands; a stream that says nothing fails.
+    pub answer: usize,
+    /// An error answer. Default: 1 MiB. The rest of a larger one is not read.
+    pub error: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { event: crate::Decoder::DEFAULT_LIMIT, answer: 32 << 20, error: 1 << 20 }
+    }
+}
+
+/// What became of an answer behind the [`Gate`].
+#[derive(Debug)]
+pub enum Gated<B> {
+    /// It has content: head, what was held and the rest, byte for byte. Or it is none of the
+    /// gate's business.
+    Committed(http::Response<GatedBody<B>>),
+    /// It failed before anybody saw of it. The inner body is dropped.
+    Failed(Box<Failed>),
+}
+
+/// An answer that failed before its first content.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failed {
+    /// What went wrong, as the upstream said it or as we found it.
+    pub fault: Fault,
+    /// The same as the fact that travels between layers. If an inner layer wrote one, it is that.
+    pub failure: Failure,
+    /// The head of the answer.
+    pub head: Parts,
+    /// What was held of its body.
+    pub body: Frames,
+    /// The answer is an error answer that was read whole.
+    pub whole: bool,
+}
+
+impl Failed {
+    /// The refusal an inner layer answered with, which concerns the caller and ends the plan.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.head.extensions.get()
+    }
+
+    /// Whether it is an upstream's own error answer in JSON, whole, and may be shown as it came to
+    /// a client of the same protocol.
+    pub fn is_forwardable(&self) -> bool {
+        self.whole
+            && self.head.extensions.get::<Failure>().is_none()
+            && !self.head.headers.contains_key(http::header::CONTENT_ENCODING)
+            && media(&self.head.headers) == Media::Json
+            && tollgate_wire::json::is_valid(&self.body.joined())
+    }
+}
+
+/// The failure that is in `fault`.
+fn failure_of(fault: &Fault) -> Failure {
+    let mut failure = Failure::new(fault.class, fault.message.clone());
+    failure.retry_after = fault.retry_after;
+    if fault.is_ours() { failure.cause(Cause::Credential) } else { failure }
+}

@@ -1,0 +1,230 @@
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header, response::Parts};
+use tollgate_core::{Call, Class, Failure, Protocol, Refusal, StreamError};
+use tollgate_wire::{
+    Fault, Seen, dialect,
+    json::{self, Object, Scanner},
+};
+
+use super::{Held, Limits, Stream};
+use crate::Framing;
+
+/// What kind of body a head announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    EventStream,
+    Json,
+    Missing,
+    Other,
+}
+
+/// Reads the `content-type`.
+pub(crate) fn media(headers: &HeaderMap) -> Media {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Media::Missing };
+    let text = value.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim();
+    if text.eq_ignore_ascii_case("text/event-stream") {
+        return Media::EventStream;
+    }
+    let lower = text.to_ascii_lowercase();
+    match lower == "application/json" || lower.ends_with("+json") {
+        true => Media::Json,
+        false => Media::Other,
+    }
+}
+
+/// What the gate decided.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    Commit,
+    /// We found it wrong.
+    Broken(StreamError),
+    /// The upstream said so within an answer.
+    Said(Box<Fault>),
+    /// The upstream answered with an error, read whole or cut.
+    Answered {
+        whole: bool,
+    },
+}
+
+pub(super) fn bad_answer(message: &'static str) -> Verdict {
+    Verdict::Broken(StreamError::new(Class::ServerError, message).code("upstream_bad_answer"))
+}
+
+fn too_much() -> Verdict {
+    let message = "the upstream's stream is too large before its first content";
+    Verdict::Broken(StreamError::new(Class::ServerError, message).code("event_too_large"))
+}
+
+/// What is held, and what decides about it.
+#[derive(Debug)]
+pub(super) enum Hold {
+    Stream(Box<Stream>),
+    Whole { held: Held, scanner: Scanner<fn(&str) -> bool> },
+    Error(Held),
+}
+
+/// What a head leads to.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Pass,
+    Hold(Hold),
+    Wrong,
+}
+
+impl Entry {
+    pub(super) fn of(head: &Parts, call: &Call, limits: Limits) -> Self {
+        if !call.operation.has_model() {
+            return Self::Pass;
+        }
+        if !head.status.is_success() {
+            return Self::Hold(Hold::Error(Held::default()));
+        }
+        if has_no_body(head.status) || is_encoded(&head.headers) {
+            return Self::Pass;
+        }
+        let array = call.json_array && call.protocol == Protocol::Gemini;
+        let stream = |framing| Self::Hold(Hold::stream(framing, call, limits));
+        match media(&head.headers) {
+            Media::EventStream => stream(Framing::Sse),
+            Media::Json | Media::Missing if array => stream(Framing::JsonArray),
+            Media::Missing if call.stream => stream(Framing::Sse),
+            Media::Json | Media::Missing => Self::Hold(Hold::whole()),
+            Media::Other => Self::Wrong,
+        }
+    }
+}
+
+fn has_no_body(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
+}
+
+/// Whether the body is compressed, so that nobody can read it here.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity")
+}
+
+impl Hold {
+    fn stream(framing: Framing, call: &Call, limits: Limits) -> Self {
+        Self::Stream(Box::new(Stream::new(framing, call, limits.event)))
+    }
+
+    fn whole() -> Self {
+        Self::Whole { held: Held::default(), scanner: Scanner::new(|key| key == "error") }
+    }
+
+    /// Takes in a frame.
+    pub(super) fn chunk(&mut self, chunk: Bytes, limits: Limits) -> Option<Verdict> {
+        match self {
+            Self::Stream(stream) => {
+                stream.push(chunk);
+                let over = stream.held.len() > limits.answer;
+                events(stream).or_else(|| over.then(too_much))
+            }
+            Self::Whole { held, scanner } => {
+                let fed = scanner.feed(&chunk);
+                held.push(chunk);
+                if fed.is_err() {
+                    return Some(bad_answer("the upstream's answer is not JSON"));
+                }
+                (held.len() > limits.answer).then_some(Verdict::Commit)
+            }
+            Self::Error(held) => {
+                held.push(chunk);
+                (held.len() > limits.error).then_some(Verdict::Answered { whole: false })
+            }
+        }
+    }
+
+    /// The body ended as it should.
+    pub(super) fn end(&mut self, call: &Call) -> Verdict {
+        match self {
+            Self::Stream(stream) => end_of_stream(stream),
+            Self::Whole { held, scanner } => {
+                let nothing = Scanner::new((|_| false) as fn(&str) -> bool);
+                let scanner = std::mem::replace(scanner, nothing);
+                end_of_answer(held, scanner, call)
+            }
+            Self::Error(_) => Verdict::Answered { whole: true },
+        }
+    }
+
+    /// The body failed.
+    pub(super) fn failed(&mut self, error: StreamError) -> Verdict {
+        match self {
+            Self::Stream(stream) if stream.automaton.is_complete(false) => Verdict::Commit,
+            Self::Error(_) => Verdict::Answered { whole: false },
+            _ => Verdict::Broken(error),
+        }
+    }
+
+    pub(super) fn into_held(self) -> Held {
+        match self {
+            Self::Stream(stream) => stream.held,
+            Self::Whole { held, .. } | Self::Error(held) => held,
+        }
+    }
+}
+
+fn events(stream: &mut Stream) -> Option<Verdict> {
+    loop {
+        match stream.step() {
+            Ok(None) => return None,
+            Ok(Some(seen)) => {
+                if let Some(verdict) = judge(seen) {
+                    return Some(verdict);
+                }
+            }
+            Err(error) => return Some(Verdict::Broken(error)),
+        }
+    }
+}
+
+fn judge(seen: Seen) -> Option<Verdict> {
+    match seen {
+        Seen::Lifecycle => None,
+        Seen::Content => Some(Verdict::Commit),
+        Seen::Error(fault) => Some(Verdict::Said(fault)),
+        Seen::Malformed => {
+            Some(bad_answer("the upstream sent an event its protocol does not have"))
+        }
+    }
+}
+
+fn end_of_stream(stream: &mut Stream) -> Verdict {
+    let (seen, clean) = stream.finish();
+    if let Some(verdict) = judge(seen) {
+        return verdict;
+    }
+    match stream.automaton.is_complete(clean) {
+        true => Verdict::Commit,
+        false => Verdict::Broken(StreamError::truncated()),
+    }
+}
+
+fn end_of_answer(held: &Held, scanner: Scanner<fn(&str) -> bool>, call: &Call) -> Verdict {
+    if held.is_empty() {
+        return bad_answer("the upstream's answer is empty");
+    }
+    let Ok(members) = scanner.finish() else {
+        return bad_answer("the upstream's answer is not whole");
+    };
+    if members.is_empty() {
+        return Verdict::Commit;
+    }
+    let text = held.joined();
+    let suspect = members.iter().any(|member| !json::is_null(&text[member.value.clone()]));
+    let fault =
+        suspect.then(|| dialect(call.protocol).error_in_answer(Object::new(&text))).flatten();
+    fault.map_or(Verdict::Commit, |fault| Verdict::Said(Box::new(fault)))
+}
+
+/// What an error answer says: what an inner layer wrote down, else what its bytes say.
+pub(super) fn fault_of(head: &Parts, body: &[u8], call: &Call) -> Fault {
+    if let Some(refusal) = head.extensions.get::<Refusal>() {
+        return refusal.into();
+    }
+    match head.extensions.get::<Failure>() {
+        Some(failure) => failure.into(),
+        None => dialect(call.protocol).classify(head.status, &head.headers, body),
+    }
+}
