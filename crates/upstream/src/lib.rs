@@ -11,8 +11,10 @@ mod connect;
 mod error;
 mod future;
 pub mod headers;
+mod hosting;
 mod preset;
 mod service;
+pub mod transport;
 pub mod url;
 
 pub use self::{
@@ -20,6 +22,7 @@ pub use self::{
     connect::Resolver,
     future::ResponseFuture,
     headers::strip_account_headers,
+    hosting::{Hosting, Place},
     preset::{Auth, Endpoint, PRESETS, Preset, preset},
     service::{Builder, HttpsConnector, Upstream},
 };

@@ -1,5 +1,7 @@
 use tollgate_core::Protocol;
 
+use crate::Hosting;
+
 /// How a provider wants to be shown a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -19,7 +21,8 @@ pub struct Endpoint {
     /// The protocol.
     pub protocol: Protocol,
     /// The base URL as the provider's own SDK takes it: OpenAI's with `/v1`, Anthropic's and
-    /// Gemini's without. `None` for a kind of provider, where configuration must say it.
+    /// Gemini's without. `None` where configuration must say it, or what it follows from
+    /// ([`Hosting`], [`base_url`](crate::transport::base_url)).
     pub base_url: Option<&'static str>,
     /// How it wants to be shown a key.
     pub auth: Auth,
@@ -54,9 +57,11 @@ pub struct Preset {
     pub headers: &'static [(&'static str, &'static str)],
     /// Its name in the catalogue of models and prices; `None` for a kind and for who is not in it.
     pub catalogue: Option<&'static str>,
-    /// Runs on the user's own machine: it needs no key and costs nothing. One that
-    /// was given a key is shown it. Default: `false`.
+    /// Runs on the user's own machine: it needs no key and costs nothing. One that was given a key
+    /// is shown it. Default: `false`.
     pub local: bool,
+    /// What else configuration must say of where it is. Default: nothing.
+    pub hosting: Hosting,
 }
 
 impl Preset {
@@ -65,8 +70,9 @@ impl Preset {
         self.endpoints.iter().find(|endpoint| endpoint.protocol == protocol)
     }
 
-    /// Whether this is a kind of provider: configuration must say where it is.
-    pub fn is_kind(&self) -> bool {
+    /// Whether configuration must say where it is: a kind of provider, or one with an address per
+    /// customer or region.
+    pub fn is_placed(&self) -> bool {
         self.endpoints.iter().any(|endpoint| endpoint.base_url.is_none())
     }
 
@@ -79,6 +85,7 @@ impl Preset {
             headers: &[],
             catalogue: None,
             local: false,
+            hosting: Hosting::Own,
         }
     }
 
@@ -125,6 +132,15 @@ const fn messages(base_url: &'static str) -> Endpoint {
 /// Anthropic's protocol where the key is documented as `ANTHROPIC_AUTH_TOKEN` only.
 const fn messages_with_token(base_url: &'static str) -> Endpoint {
     Endpoint { auth: Auth::Bearer, ..messages(base_url) }
+}
+
+const fn azure(protocol: Protocol) -> Endpoint {
+    Endpoint { protocol, base_url: None, auth: Auth::Header("api-key") }
+}
+
+/// Where requests are signed instead of showing a key.
+const fn signed(protocol: Protocol) -> Endpoint {
+    Endpoint { protocol, base_url: None, auth: Auth::None }
 }
 
 /// Every preset. A new provider that speaks a known protocol is one entry more.
@@ -292,6 +308,28 @@ pub static PRESETS: &[Preset] = &[
         None,
         &[chat("https://models.github.ai/inference")],
     ),
+    Preset {
+        hosting: Hosting::Azure,
+        ..Preset::hosted(
+            "azure",
+            &["AZURE_OPENAI_API_KEY"],
+            Some("azure"),
+            &[azure(Protocol::OpenAiChat), azure(Protocol::OpenAiResponses)],
+        )
+    },
+    Preset {
+        hosting: Hosting::Vertex,
+        ..Preset::hosted(
+            "vertex",
+            &[],
+            Some("vertex"),
+            &[signed(Protocol::Gemini), signed(Protocol::AnthropicMessages)],
+        )
+    },
+    Preset {
+        hosting: Hosting::Bedrock,
+        ..Preset::hosted("bedrock", &[], Some("bedrock"), &[signed(Protocol::AnthropicMessages)])
+    },
     Preset::on_this_machine("ollama", &[chat("http://127.0.0.1:11434/v1")]),
     Preset::on_this_machine("vllm", &[chat("http://127.0.0.1:8000/v1")]),
     Preset {
@@ -331,10 +369,14 @@ mod tests {
     fn every_entry_is_well_formed() {
         for preset in PRESETS {
             assert!(!preset.endpoints.is_empty());
-            assert_eq!(preset.env.is_empty(), preset.local || preset.is_kind(), "{}", preset.name);
+            assert!(
+                !preset.env.is_empty() || preset.local || preset.is_placed(),
+                "{}",
+                preset.name
+            );
             for endpoint in preset.endpoints {
                 let url = endpoint.base_url.map(|url| url.parse::<Uri>().unwrap());
-                assert_eq!(url.is_none(), preset.is_kind(), "{}", preset.name);
+                assert_eq!(url.is_none(), preset.is_placed(), "{}", preset.name);
                 let scheme = if preset.local { "http" } else { "https" };
                 assert!(url.is_none_or(|url| url.scheme_str() == Some(scheme)), "{}", preset.name);
                 if let Auth::Header(name) = endpoint.auth {

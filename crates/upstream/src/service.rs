@@ -18,14 +18,14 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
-use tollgate_core::{Body, BoxError, Class, Refusal, Target};
+use tollgate_core::{Body, BoxError, Call, Class, Refusal, Target};
 use tollgate_wire::{Caller, prefix};
 use tower_service::Service;
 
 use crate::{
     ResponseFuture,
     connect::{Resolver, WithDeadline},
-    headers, url,
+    headers, transport,
 };
 
 /// The connector of [`Builder::build`]: TCP, and TLS where the URL says so.
@@ -34,7 +34,7 @@ pub type HttpsConnector = hyper_rustls::HttpsConnector<HttpConnector<Resolver>>;
 /// The leaf of a stack: sends a request to its [`Target`] and answers with what came back.
 ///
 /// The target is the `Arc<Target>` in the request's extensions, else [`Builder::target`]. Its base
-/// URL and the request's path become one by [`url::join`]; [`headers::for_upstream`] decides what
+/// URL and the request's path become one by [`transport::address`]; [`headers::for_upstream`] decides what
 /// the upstream sees, [`headers::from_upstream`] what comes back. The body goes as it is. Clones
 /// share connections.
 ///
@@ -233,7 +233,8 @@ impl Settings {
         let target = target.or_else(|| self.target.clone()).ok_or_else(nowhere)?;
         let (path, query) = (request.uri().path(), request.uri().query());
         let native = &path[prefix(path)..];
-        let url = url::join(&target.base_url, target.protocol, native, query);
+        let stream = request.extensions().get::<Call>().is_some_and(|call| call.stream);
+        let url = transport::address(&target, native, query, stream);
         *request.uri_mut() = url.map_err(|unsafe_path| {
             Refusal::new(Class::InvalidRequest, unsafe_path.to_string()).code("invalid_path")
         })?;
