@@ -5,9 +5,7 @@ use tollgate_sse::SseLayer;
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let app = Router::new()
-        .route("/v1/chat/completions", post(cut_off))
-        .layer(SseLayer::new());
+    let app = Router::new().route("/v1/chat/completions", post(cut_off)).layer(SseLayer::new());
     axum::serve(tokio::net::TcpListener::bind("127.0.0.1:3000").await?, app).await
 }
 

@@ -45,15 +45,20 @@ pub(crate) fn started(
     text.push_str(&providers(config));
     match key {
         Some(key) => {
-            let _ = writeln!(text, "Your key, shown this once (its hash is in {}):\n", keys.display());
+            let _ =
+                writeln!(text, "Your key, shown this once (its hash is in {}):\n", keys.display());
             let _ = writeln!(text, "  {}\n", key.expose());
         }
         None => {
-            text.push_str("Client keys: those you have; `tollgate keys create NAME` makes another.\n\n");
+            text.push_str(
+                "Client keys: those you have; `tollgate keys create NAME` makes another.\n\n",
+            );
         }
     }
     let _ = writeln!(text, "Base URLs");
-    for (client, path) in [("OpenAI", "/openai/v1"), ("Anthropic", "/anthropic"), ("Gemini", "/gemini")] {
+    for (client, path) in
+        [("OpenAI", "/openai/v1"), ("Anthropic", "/anthropic"), ("Gemini", "/gemini")]
+    {
         let _ = writeln!(text, "  {client:<10} {base}{path}");
     }
     text.push('\n');
@@ -73,38 +78,67 @@ fn providers(config: &Config) -> String {
     }
 }
 
-/// A ready line per protocol that some provider speaks.
+/// Two ready lines per protocol that some provider speaks: whole, and streamed.
 fn curls(config: &Config, base: &str, key: &str) -> String {
     let mut text = String::new();
-    for (protocol, path, model, body) in [
-        (
-            Protocol::OpenAiChat,
-            "/v1/chat/completions",
-            "gpt-5",
-            r#"{"model":"MODEL","messages":[{"role":"user","content":"Hello"}]}"#,
-        ),
-        (Protocol::OpenAiResponses, "/v1/responses", "gpt-5", r#"{"model":"MODEL","input":"Hello"}"#),
-        (
-            Protocol::AnthropicMessages,
-            "/v1/messages",
-            "claude-sonnet-4-5",
-            r#"{"model":"MODEL","max_tokens":100,"messages":[{"role":"user","content":"Hello"}]}"#,
-        ),
-        (
-            Protocol::Gemini,
-            "/v1beta/models/MODEL:generateContent",
-            "gemini-2.5-flash",
-            r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#,
-        ),
-    ] {
-        let speaks = |p: &&Provider| p.endpoints.iter().any(|(spoken, _)| *spoken == protocol);
+    for example in &EXAMPLES {
+        let speaks =
+            |p: &&Provider| p.endpoints.iter().any(|(spoken, _)| *spoken == example.protocol);
         let Some(provider) = config.names.providers.iter().find(speaks) else { continue };
-        let model = format!("{}/{model}", provider.name);
-        let (path, body) = (path.replace("MODEL", &model), body.replace("MODEL", &model));
-        let _ = writeln!(
-            text,
-            "curl {base}{path} -H 'authorization: Bearer {key}' -H 'content-type: application/json' -d '{body}'\n"
-        );
+        let model = format!("{}/{}", provider.name, example.model);
+        let whole = (example.path, example.body.to_owned());
+        let streamed = match example.stream_path {
+            Some(path) => (path, example.body.to_owned()),
+            None => (example.path, example.body.replacen('{', "{\"stream\":true,", 1)),
+        };
+        for (path, body) in [whole, streamed] {
+            let (path, body) = (path.replace("MODEL", &model), body.replace("MODEL", &model));
+            let _ = writeln!(
+                text,
+                "curl -N '{base}{path}' -H 'authorization: Bearer {key}' -H 'content-type: application/json' -d '{body}'"
+            );
+        }
+        text.push('\n');
     }
     text
 }
+
+struct Example {
+    protocol: Protocol,
+    path: &'static str,
+    /// Where the stream has a path of its own; else a member of the body asks for it.
+    stream_path: Option<&'static str>,
+    model: &'static str,
+    body: &'static str,
+}
+
+const EXAMPLES: [Example; 4] = [
+    Example {
+        protocol: Protocol::OpenAiChat,
+        path: "/v1/chat/completions",
+        stream_path: None,
+        model: "gpt-5",
+        body: r#"{"model":"MODEL","messages":[{"role":"user","content":"Hello"}]}"#,
+    },
+    Example {
+        protocol: Protocol::OpenAiResponses,
+        path: "/v1/responses",
+        stream_path: None,
+        model: "gpt-5",
+        body: r#"{"model":"MODEL","input":"Hello"}"#,
+    },
+    Example {
+        protocol: Protocol::AnthropicMessages,
+        path: "/v1/messages",
+        stream_path: None,
+        model: "claude-sonnet-4-5",
+        body: r#"{"model":"MODEL","max_tokens":100,"messages":[{"role":"user","content":"Hello"}]}"#,
+    },
+    Example {
+        protocol: Protocol::Gemini,
+        path: "/v1beta/models/MODEL:generateContent",
+        stream_path: Some("/v1beta/models/MODEL:streamGenerateContent?alt=sse"),
+        model: "gemini-2.5-flash",
+        body: r#"{"contents":[{"parts":[{"text":"Hello"}]}]}"#,
+    },
+];

@@ -7,16 +7,16 @@ use clap::{Args, Parser, Subcommand};
 /// One key, one API, one bill for OpenAI, Anthropic and Gemini.
 #[derive(Debug, Parser)]
 #[command(name = "tollgate", version, about)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
     #[command(flatten)]
-    pub options: Options,
+    pub(crate) options: Options,
 }
 
 /// What to do. Default: serve.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Serve (the default).
     Serve,
     /// Say whether the configuration is valid, and what it means.
@@ -28,7 +28,7 @@ pub enum Command {
 
 /// What to do with client keys.
 #[derive(Debug, Subcommand)]
-pub enum Keys {
+pub(crate) enum Keys {
     /// Create a key and print it: once, it is stored hashed.
     Create {
         /// A name for people.
@@ -53,17 +53,17 @@ pub enum Keys {
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// The configuration file. Default: `tollgate.toml` in the working directory, if there is one.
     #[arg(long, env = "TOLLGATE_CONFIG", global = true)]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// The address to listen on. Default: the file's, else 127.0.0.1:4000.
     #[arg(long, global = true)]
-    pub listen: Option<String>,
+    pub(crate) listen: Option<String>,
     /// Where the gateway keeps its data. Default: `tollgate-data`.
     #[arg(long, env = "TOLLGATE_DATA_DIR", default_value = "tollgate-data", global = true)]
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// Serve simulated providers, whatever keys the environment has.
     #[arg(long, global = true)]
-    pub demo: bool,
+    pub(crate) demo: bool,
 }

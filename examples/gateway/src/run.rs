@@ -45,7 +45,7 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
 
     let readiness = Readiness::ready();
     let state = SharedState::new(config.state(stored.clone()));
-    let service = stack(state, readiness.clone(), &stack_options(&config), upstream(&config));
+    let service = stack(state, readiness.clone(), stack_options(&config), upstream(&config));
     print!("{}", banner::started(&config, address, first.as_ref(), &stored.path()));
     let cut = listen(listener, service, config.limits, stopped(readiness)?).await;
     if cut > 0 {
@@ -69,10 +69,7 @@ fn config(options: &cli::Options) -> Result<Config, Failed> {
 }
 
 /// Creates a client key where there is none at all yet.
-fn first_key(
-    config: &Config,
-    stored: &FileKeys,
-) -> Result<Option<tollgate_core::Secret>, Failed> {
+fn first_key(config: &Config, stored: &FileKeys) -> Result<Option<tollgate_core::Secret>, Failed> {
     if !config.keys.is_empty() || !stored.list()?.is_empty() {
         return Ok(None);
     }
@@ -106,8 +103,7 @@ fn upstream(config: &Config) -> Upstream {
 /// Becomes true at the first SIGTERM or SIGINT; the second ends the process at once.
 fn stopped(readiness: Readiness) -> Result<watch::Receiver<bool>, Failed> {
     let (stop, stopped) = watch::channel(false);
-    let (mut term, mut int) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         tracing::info!("draining; a second signal ends at once");

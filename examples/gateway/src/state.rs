@@ -1,6 +1,6 @@
 //! What the stack reads while it serves: one snapshot, replaced whole.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use tollgate_core::{Call, Plan, Principal, Protocol, Refusal, Target};
@@ -13,7 +13,6 @@ use crate::names::Names;
 pub type CredentialsByName = HashMap<(Arc<str>, Protocol), Credential>;
 
 /// Everything that can change while the gateway runs.
-#[derive(Debug)]
 pub struct State {
     /// What model names mean.
     pub names: Names,
@@ -21,6 +20,12 @@ pub struct State {
     pub credentials: CredentialsByName,
     /// The keys of the file, then those of the data directory.
     pub keys: Vec<Arc<dyn KeyStore>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("names", &self.names).finish_non_exhaustive()
+    }
 }
 
 /// The snapshot in force. Readers take it once per request; a reload replaces it.

@@ -99,8 +99,10 @@ impl Config {
     /// Errors: the first thing that is wrong, with file, line or path within the file.
     pub fn parse(name: &str, text: &str, demo: bool) -> Result<Self, ConfigError> {
         let file = parse::parse(name, text)?;
-        let at = |path: &str, message: String| ConfigError::new(name, format!("`{path}`: {message}"));
-        let providers = providers::resolve(&file.providers, demo).map_err(|w| at(&w.path, w.message))?;
+        let at =
+            |path: &str, message: String| ConfigError::new(name, format!("`{path}`: {message}"));
+        let providers =
+            providers::resolve(&file.providers, demo).map_err(|w| at(&w.path, w.message))?;
         let names = providers::names(providers.list, &file.models);
         providers::check_targets(&names).map_err(|w| at(&w.path, w.message))?;
         let keys = keys::resolve(&file.keys).map_err(|w| at(&w.path, w.message))?;
@@ -158,7 +160,8 @@ fn warnings(file: &File) -> Vec<String> {
         ("shared", file.shared.is_some()),
         ("prices", file.prices.is_some()),
     ];
-    silent.extend(sections.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
+    silent
+        .extend(sections.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
     for (name, alias) in &file.models {
         if alias.targets.len() > 1 {
             silent.push(format!("models.{name}.targets after the first"));
@@ -178,7 +181,8 @@ mod tests {
         Config::parse("t.toml", text, false).unwrap_err().to_string()
     }
 
-    const LOCAL: &str = "[providers.local]\nkind = \"openai-compatible\"\nbase_url = \"http://127.0.0.1:1/v1\"\n";
+    const LOCAL: &str =
+        "[providers.local]\nkind = \"openai-compatible\"\nbase_url = \"http://127.0.0.1:1/v1\"\n";
 
     #[test]
     fn an_empty_file_serves_simulated_providers_or_those_of_the_environment() {
@@ -198,7 +202,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_by_its_path() {
         for (text, expected) in [
-            ("[providers.opnai]\n", "`providers.opnai.kind`: no preset `opnai`; did you mean `openai`?"),
+            (
+                "[providers.opnai]\n",
+                "`providers.opnai.kind`: no preset `opnai`; did you mean `openai`?",
+            ),
             ("[providers.x]\nkind = \"openai-compatible\"\n", "`providers.x.base_url`: "),
             (
                 "[providers.openai]\napi_key = \"env:TOLLGATE_TEST_UNSET\"\n",

@@ -39,8 +39,11 @@ pub(super) fn resolve(
     file: &IndexMap<String, file::Provider>,
     demo: bool,
 ) -> Result<Resolved, Wrong> {
-    let mut resolved =
-        Resolved { list: Vec::new(), credentials: CredentialsByName::default(), source: Source::File };
+    let mut resolved = Resolved {
+        list: Vec::new(),
+        credentials: CredentialsByName::default(),
+        source: Source::File,
+    };
     if demo {
         return Ok(simulated(resolved));
     }

@@ -44,19 +44,19 @@ impl Readiness {
 
 /// Layer of [`Edge`].
 #[derive(Clone, Debug)]
-pub struct EdgeLayer {
+pub(super) struct EdgeLayer {
     readiness: Readiness,
     total: Option<Duration>,
 }
 
 impl EdgeLayer {
     /// Returns the layer; `readiness` is what `/readyz` says.
-    pub fn new(readiness: Readiness) -> Self {
+    pub(super) fn new(readiness: Readiness) -> Self {
         Self { readiness, total: None }
     }
 
     /// Sets how long a whole call may take. Default: no limit.
-    pub fn total(mut self, total: Option<Duration>) -> Self {
+    pub(super) fn total(mut self, total: Option<Duration>) -> Self {
         self.total = total;
         self
     }
@@ -73,7 +73,7 @@ impl<S> Layer<S> for EdgeLayer {
 /// Middleware that gives each call its id, answers `/healthz` and `/readyz`, and shows on each
 /// answer which call it is and who answered.
 #[derive(Clone, Debug)]
-pub struct Edge<S> {
+pub(super) struct Edge<S> {
     inner: S,
     readiness: Readiness,
     total: Option<Duration>,

@@ -19,7 +19,7 @@ use self::{edge::EdgeLayer, operations::OperationsLayer};
 use crate::state::SharedState;
 
 /// What is fixed for a stack's life.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Bytes a request body may have.
     pub max_body: usize,
@@ -39,7 +39,7 @@ impl Default for Options {
 pub fn stack<L, B, ReqBody>(
     state: SharedState,
     readiness: Readiness,
-    options: &Options,
+    options: Options,
     leaf: L,
 ) -> impl Service<
     Request<ReqBody>,
@@ -52,7 +52,7 @@ where
     L: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     L::Future: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    B::Error: Into<BoxError> + Send,
     ReqBody: http_body::Body<Data = Bytes> + Send + 'static,
     ReqBody::Error: Into<BoxError>,
 {
@@ -61,9 +61,7 @@ where
         // Each answer shows which call it was; health needs no key.
         .layer(EdgeLayer::new(readiness).total(options.total))
         // Who is asking, before any body is read. The client's credential ends here.
-        .layer(
-            KeyLayer::new(state.clone()).limit(options.max_body).canonical(state.clone()),
-        )
+        .layer(KeyLayer::new(state.clone()).limit(options.max_body).canonical(state.clone()))
         // Lists and unknown paths need a key and nothing of what follows.
         .layer(OperationsLayer::new(state.clone()))
         // Who could answer. From here on the call has a target.
@@ -71,7 +69,7 @@ where
         // The client's side of a stream: nothing before the first content, honest endings.
         .layer(SseLayer::new())
         // How long this upstream may be silent.
-        .layer(options.deadlines.clone())
+        .layer(options.deadlines)
         // Removes every credential of the client's, sets ours for this target.
         .layer(CredentialLayer::new(state))
         .service(leaf)

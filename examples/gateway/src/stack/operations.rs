@@ -18,13 +18,13 @@ use crate::state::SharedState;
 
 /// Layer of [`Operations`].
 #[derive(Clone, Debug)]
-pub struct OperationsLayer {
+pub(super) struct OperationsLayer {
     state: SharedState,
 }
 
 impl OperationsLayer {
     /// Returns the layer; model lists show the names of `state`.
-    pub fn new(state: SharedState) -> Self {
+    pub(super) fn new(state: SharedState) -> Self {
         Self { state }
     }
 }
@@ -40,7 +40,7 @@ impl<S> Layer<S> for OperationsLayer {
 /// Middleware that answers model lists in the asking protocol's shape, says 404 or 405 where no
 /// protocol has such a path, and passes on everything that names a model.
 #[derive(Clone, Debug)]
-pub struct Operations<S> {
+pub(super) struct Operations<S> {
     inner: S,
     state: SharedState,
 }
