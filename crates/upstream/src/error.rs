@@ -5,7 +5,10 @@ use std::{error::Error, io};
 use hyper_util::client::legacy;
 use tollgate_core::{Cause, Class, Failure, Sent};
 
-use crate::connect::{TooLate, Unresolved};
+use crate::{
+    connect::{TooLate, Unresolved},
+    proxy::ProxyFailed,
+};
 
 /// Classifies an error of the client. No message holds an address or a URL.
 pub(crate) fn failure(error: &legacy::Error) -> Failure {
@@ -16,6 +19,8 @@ fn connect(error: &legacy::Error) -> Failure {
     let (class, code, message) = if find::<TooLate>(error).is_some() {
         let message = "no connection to the upstream within the connect deadline";
         (Class::Timeout, "upstream_connect_timeout", message)
+    } else if find::<ProxyFailed>(error).is_some() {
+        (Class::Connect, "upstream_proxy", "no connection to the upstream through the proxy")
     } else if find::<Unresolved>(error).is_some() {
         (Class::Connect, "upstream_dns", "the upstream's name could not be resolved")
     } else if find::<rustls::Error>(error).is_some() {

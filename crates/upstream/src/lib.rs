@@ -13,16 +13,20 @@ mod future;
 pub mod headers;
 mod hosting;
 mod preset;
+mod proxy;
 mod service;
+mod tls;
 pub mod transport;
 pub mod url;
 
 pub use self::{
     body::UpstreamBody,
-    connect::Resolver,
+    connect::{Dialed, Dialer, Resolver},
     future::ResponseFuture,
     headers::strip_account_headers,
     hosting::{Hosting, Place},
     preset::{Auth, Endpoint, PRESETS, Preset, preset},
+    proxy::{InvalidProxy, Proxies},
     service::{Builder, HttpsConnector, Upstream},
+    tls::InvalidPem,
 };

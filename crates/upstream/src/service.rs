@@ -8,13 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
-    client::legacy::{
-        Client,
-        connect::{Connect, HttpConnector},
-    },
+    client::legacy::{Client, connect::Connect},
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
@@ -23,13 +20,15 @@ use tollgate_wire::{Caller, prefix};
 use tower_service::Service;
 
 use crate::{
-    ResponseFuture,
-    connect::{Resolver, WithDeadline},
-    headers, transport,
+    InvalidPem, Proxies, ResponseFuture,
+    connect::{Dialer, WithDeadline},
+    headers,
+    tls::Tls,
+    transport,
 };
 
-/// The connector of [`Builder::build`]: TCP, and TLS where the URL says so.
-pub type HttpsConnector = hyper_rustls::HttpsConnector<HttpConnector<Resolver>>;
+/// The connector of [`Builder::build`]: TCP, a proxy where one is set, and TLS where the URL says so.
+pub type HttpsConnector = hyper_rustls::HttpsConnector<Dialer>;
 
 /// The leaf of a stack: sends a request to its [`Target`] and answers with what came back.
 ///
@@ -42,14 +41,13 @@ pub type HttpsConnector = hyper_rustls::HttpsConnector<HttpConnector<Resolver>>;
 /// turns out to be closed before a byte of it was sent goes out again on another, once per such
 /// connection; nothing else is repeated here. Redirects are never followed. Over HTTP/2 all
 /// requests to a host share one connection: beyond the upstream's limit of concurrent streams they
-/// wait for each other. No proxy is read from the environment: [`Builder::build_on`] takes a
-/// connector.
+/// wait for each other.
 ///
 /// Dropping the future or the response body cancels the request at the upstream at once.
 ///
 /// Everything that goes wrong is a response in the client's protocol with a typed
 /// [`Failure`](tollgate_core::Failure) in its extensions: codes `upstream_connect`, `upstream_dns`,
-/// `upstream_tls`, `upstream_connect_timeout` (nothing was sent), `upstream_reset`,
+/// `upstream_tls`, `upstream_proxy`, `upstream_connect_timeout` (nothing was sent), `upstream_reset`,
 /// `upstream_protocol`, `upstream_redirect`, `upstream_encoding`. A path that would leave the base
 /// URL is a [`Refusal`] with status 400, a request without target one with 404.
 ///
@@ -80,6 +78,7 @@ struct Settings {
     target: Option<Arc<Target>>,
     headers: BTreeMap<String, HeaderMap>,
     decoded_limit: u64,
+    proxies: Proxies,
 }
 
 impl Upstream {
@@ -110,6 +109,8 @@ pub struct Builder {
     target: Option<Arc<Target>>,
     headers: BTreeMap<String, HeaderMap>,
     tls: Option<ClientConfig>,
+    trust: Tls,
+    proxies: Option<Proxies>,
 }
 
 impl Default for Builder {
@@ -122,6 +123,8 @@ impl Default for Builder {
             target: None,
             headers: BTreeMap::new(),
             tls: None,
+            trust: Tls::default(),
+            proxies: None,
         }
     }
 }
@@ -165,8 +168,37 @@ impl Builder {
         self
     }
 
-    /// Sets how TLS is spoken: own authorities, client certificates. Default: the system's
-    /// authorities, or Mozilla's list where the system has none. ALPN is set here, whatever it was.
+    /// Sets which upstreams are reached through which proxy. Default: as the environment says
+    /// ([`Proxies::from_env`]), read by [`Builder::build`].
+    pub fn proxy(mut self, proxies: Proxies) -> Self {
+        self.proxies = Some(proxies);
+        self
+    }
+
+    /// Adds authorities to trust, one or more certificates in PEM. Default: the system's alone, or
+    /// Mozilla's list where the system has none.
+    ///
+    /// Errors: see [`InvalidPem`].
+    pub fn extra_ca(mut self, pem: impl AsRef<[u8]>) -> Result<Self, InvalidPem> {
+        self.trust.trust(pem.as_ref())?;
+        Ok(self)
+    }
+
+    /// Sets the certificate, with its chain, and the private key to show to upstreams that ask for
+    /// one, both in PEM. Default: none.
+    ///
+    /// Errors: see [`InvalidPem`].
+    pub fn client_certificate(
+        mut self,
+        chain: impl AsRef<[u8]>,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Self, InvalidPem> {
+        self.trust.identify(chain.as_ref(), key.as_ref())?;
+        Ok(self)
+    }
+
+    /// Sets everything about TLS at once; [`Builder::extra_ca`] and [`Builder::client_certificate`]
+    /// have no effect then. ALPN is set here, whatever it was.
     pub fn tls(mut self, config: ClientConfig) -> Self {
         self.tls = Some(config);
         self
@@ -174,12 +206,13 @@ impl Builder {
 
     /// Returns the upstream.
     pub fn build(mut self) -> Upstream {
-        let tls = self.tls.take();
-        self.build_on(connector(tls))
+        let tls = self.tls.take().unwrap_or_else(|| self.trust.config());
+        let proxies = self.proxies.get_or_insert_with(Proxies::from_env).clone();
+        self.build_on(connector(tls, proxies))
     }
 
     /// Returns an upstream that connects through `connector`: a proxy, a unix socket, memory.
-    /// [`Builder::tls`] has no effect then.
+    /// What was said of TLS and proxies has no effect then.
     pub fn build_on<C>(self, connector: C) -> Upstream<C>
     where
         C: Service<http::Uri> + Clone + Send + Sync + 'static,
@@ -193,37 +226,22 @@ impl Builder {
             .http2_adaptive_window(true)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .build(WithDeadline::new(connector, self.connect));
-        let Self { target, headers, decoded_limit, .. } = self;
-        Upstream { client, settings: Arc::new(Settings { target, headers, decoded_limit }) }
+        let Self { target, headers, decoded_limit, proxies, .. } = self;
+        let proxies = proxies.unwrap_or_else(Proxies::none);
+        let settings = Settings { target, headers, decoded_limit, proxies };
+        Upstream { client, settings: Arc::new(settings) }
     }
 }
 
-fn connector(tls: Option<ClientConfig>) -> HttpsConnector {
-    let mut http = HttpConnector::new_with_resolver(Resolver::new());
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_keepalive(Some(Duration::from_secs(60)));
-    let mut tls = tls.unwrap_or_else(default_tls);
+/// TLS on top of what the dialer opens.
+fn connector(mut tls: ClientConfig, proxies: Proxies) -> HttpsConnector {
     tls.alpn_protocols.clear();
+    let dialer = Dialer::new(proxies, tls.clone());
     HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(http)
-}
-
-fn default_tls() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks the default versions");
-    match builder.clone().with_native_roots() {
-        Ok(native) => native.with_no_client_auth(),
-        Err(error) => {
-            tracing::debug!(%error, "no certificate authorities of the system, using Mozilla's");
-            builder.with_webpki_roots().with_no_client_auth()
-        }
-    }
+        .wrap_connector(dialer)
 }
 
 impl Settings {
@@ -240,6 +258,9 @@ impl Settings {
         })?;
         headers::for_upstream(request.headers_mut());
         self.add_headers(request.headers_mut(), &target);
+        if let Some(value) = self.proxies.authorization(request.uri()) {
+            request.headers_mut().insert(header::PROXY_AUTHORIZATION, value);
+        }
         *request.version_mut() = Version::HTTP_11;
         request.extensions_mut().clear();
         Ok(request)
