@@ -32,6 +32,12 @@ fn connect(error: &legacy::Error) -> Failure {
 }
 
 fn exchange(error: &legacy::Error) -> Failure {
+    if find::<rustls::Error>(error).is_some_and(is_refusal_of_us) {
+        let message =
+            "the upstream refused the TLS connection, which asks for a client certificate";
+        let failure = Failure::new(Class::Connect, message).cause(Cause::Connect);
+        return failure.sent(Sent::No).code("upstream_tls");
+    }
     let hyper = find::<hyper::Error>(error);
     let (code, message) = match hyper {
         Some(e) if e.is_parse() => ("upstream_protocol", "the upstream's answer is not HTTP"),
@@ -43,6 +49,25 @@ fn exchange(error: &legacy::Error) -> Failure {
         _ => Sent::Maybe,
     };
     Failure::new(Class::ServerError, message).sent(sent).code(code)
+}
+
+/// Whether the peer found our certificate, or its absence, wanting. With TLS 1.3 that is heard only
+/// after the first bytes of the request went out; no server reads them.
+fn is_refusal_of_us(error: &rustls::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let rustls::Error::AlertReceived(alert) = error else { return false };
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    )
 }
 
 /// Whether it was the request's own body that broke off.
