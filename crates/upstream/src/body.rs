@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use tollgate_core::{Class, StreamError};
 
 use self::decode::Decoded;
+use crate::lanes::Place;
 
 pin_project! {
     /// Response body of [`Upstream`](crate::Upstream).
@@ -23,6 +24,7 @@ pin_project! {
     pub struct UpstreamBody {
         #[pin]
         kind: Kind,
+        place: Option<Place>,
     }
 }
 
@@ -37,17 +39,29 @@ pin_project! {
 
 impl UpstreamBody {
     pub(crate) fn own(text: Bytes) -> Self {
-        Self { kind: Kind::Own { text: Some(text).filter(|text| !text.is_empty()) } }
+        Self::from(Kind::Own { text: Some(text).filter(|text| !text.is_empty()) })
+    }
+
+    /// Keeps the request's place as long as the body is there.
+    pub(crate) fn keeping(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
     }
 
     /// Wraps a response's body, decoded if it is encoded. `None` for an encoding we cannot undo.
     pub(crate) fn of(response: Response<Incoming>, limit: u64) -> Option<Response<Self>> {
         if is_plain(response.headers()) {
-            return Some(response.map(|body| Self { kind: Kind::Plain { body } }));
+            return Some(response.map(|body| Kind::Plain { body }.into()));
         }
         let response = decode::decode(response)?;
         is_plain(response.headers())
-            .then(|| response.map(|body| Self { kind: Kind::Decoded { body, left: limit } }))
+            .then(|| response.map(|body| Kind::Decoded { body, left: limit }.into()))
+    }
+}
+
+impl From<Kind> for UpstreamBody {
+    fn from(kind: Kind) -> Self {
+        Self { kind, place: None }
     }
 }
 

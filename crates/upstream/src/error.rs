@@ -45,7 +45,7 @@ fn exchange(error: &legacy::Error) -> Failure {
     };
     let sent = match hyper {
         Some(e) if e.is_canceled() => Sent::No,
-        _ if refused_stream(error) => Sent::No,
+        _ if is_unprocessed(error) => Sent::No,
         _ => Sent::Maybe,
     };
     Failure::new(Class::ServerError, message).sent(sent).code(code)
@@ -75,9 +75,14 @@ pub(crate) fn is_senders_fault(error: &legacy::Error) -> bool {
     find::<hyper::Error>(error).is_some_and(hyper::Error::is_user)
 }
 
-/// HTTP/2's word for "not processed".
-fn refused_stream(error: &legacy::Error) -> bool {
-    find::<h2::Error>(error).and_then(h2::Error::reason) == Some(h2::Reason::REFUSED_STREAM)
+/// Whether HTTP/2 says that the request was not processed: its stream was refused (RFC 9113,
+/// section 8.7), or lies beyond the last one a GOAWAY names (section 6.8). The streams before that
+/// one do not end with this error.
+pub(crate) fn is_unprocessed(error: &legacy::Error) -> bool {
+    find::<h2::Error>(error).is_some_and(|error| {
+        let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (refused || error.is_go_away())
+    })
 }
 
 /// Finds an error of type `E` in the chain of causes, also inside `io::Error`s, whose own `source`

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tollgate_core::{Class, Failure, Refusal};
 use tollgate_wire::Caller;
 
-use crate::{UpstreamBody, error, headers};
+use crate::{UpstreamBody, error, headers, lanes::Place};
 
 pin_project! {
     /// Response future of [`Upstream`](crate::Upstream). Dropping it cancels the request.
@@ -26,18 +26,31 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State {
-        Sending { #[pin] future: legacy::ResponseFuture, caller: Caller, decoded_limit: u64 },
+        Sending {
+            #[pin]
+            future: legacy::ResponseFuture,
+            request: UnderWay,
+        },
         Refused { response: Option<Response<Bytes>> },
     }
 }
 
+/// A request under way: what is needed when it ends.
+pub(crate) struct UnderWay {
+    pub(crate) caller: Caller,
+    pub(crate) decoded_limit: u64,
+    /// Its place in the pool's lane; goes on into the answer's body.
+    pub(crate) place: Option<Place>,
+    /// Sends it once more, where that may be necessary and is possible.
+    pub(crate) again: Option<Again>,
+}
+
+/// Sends a request again.
+pub(crate) type Again = Box<dyn FnOnce() -> legacy::ResponseFuture + Send>;
+
 impl ResponseFuture {
-    pub(crate) fn sending(
-        future: legacy::ResponseFuture,
-        caller: Caller,
-        decoded_limit: u64,
-    ) -> Self {
-        Self { state: State::Sending { future, caller, decoded_limit } }
+    pub(crate) fn sending(future: legacy::ResponseFuture, request: UnderWay) -> Self {
+        Self { state: State::Sending { future, request } }
     }
 
     pub(crate) fn refused(response: Response<Bytes>) -> Self {
@@ -50,10 +63,18 @@ impl Future for ResponseFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let response = match self.project().state.project() {
-            StateProj::Sending { future, caller, decoded_limit } => match ready!(future.poll(cx)) {
-                Ok(response) => received(response, *decoded_limit)
-                    .unwrap_or_else(|failure| caller.fail(failure).map(UpstreamBody::own)),
-                Err(error) => not_received(&error, *caller).map(UpstreamBody::own),
+            StateProj::Sending { mut future, request } => loop {
+                match ready!(future.as_mut().poll(cx)) {
+                    Ok(response) => break request.received(response),
+                    Err(error) if error::is_unprocessed(&error) && request.again.is_some() => {
+                        let again = request.again.take().expect("asked for in the guard");
+                        tracing::debug!("the upstream did not process the request, sending again");
+                        future.set(again());
+                    }
+                    Err(error) => {
+                        break not_received(&error, request.caller).map(UpstreamBody::own);
+                    }
+                }
             },
             StateProj::Refused { response } => {
                 let response = response.take().expect("a future is not polled after its end");
@@ -61,6 +82,15 @@ impl Future for ResponseFuture {
             }
         };
         Poll::Ready(Ok(response))
+    }
+}
+
+impl UnderWay {
+    fn received(&mut self, response: Response<Incoming>) -> Response<UpstreamBody> {
+        match received(response, self.decoded_limit) {
+            Ok(response) => response.map(|body| body.keeping(self.place.take())),
+            Err(failure) => self.caller.fail(failure).map(UpstreamBody::own),
+        }
     }
 }
 

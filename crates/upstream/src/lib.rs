@@ -12,6 +12,7 @@ mod error;
 mod future;
 pub mod headers;
 mod hosting;
+mod lanes;
 mod preset;
 mod proxy;
 mod service;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, uri::Scheme};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
     client::legacy::{Client, connect::Connect},
@@ -22,7 +22,9 @@ use tower_service::Service;
 use crate::{
     InvalidPem, Proxies, ResponseFuture,
     connect::{Dialer, WithDeadline},
+    future::{Again, UnderWay},
     headers,
+    lanes::Lanes,
     tls::Tls,
     transport,
 };
@@ -39,9 +41,10 @@ pub type HttpsConnector = hyper_rustls::HttpsConnector<Dialer>;
 ///
 /// HTTP/1.1 and HTTP/2 by ALPN, `TCP_NODELAY`, connections kept. A request whose kept connection
 /// turns out to be closed before a byte of it was sent goes out again on another, once per such
-/// connection; nothing else is repeated here. Redirects are never followed. Over HTTP/2 all
-/// requests to a host share one connection: beyond the upstream's limit of concurrent streams they
-/// wait for each other.
+/// connection; one that HTTP/2 says was not processed (a refused stream, one beyond a GOAWAY) goes
+/// out once more if its body was read and can be sent twice; nothing else is repeated here.
+/// Redirects are never followed. Over HTTP/2 a hundred concurrent requests share one connection,
+/// then another is opened ([`Builder::streams_per_connection`]).
 ///
 /// Dropping the future or the response body cancels the request at the upstream at once.
 ///
@@ -70,7 +73,7 @@ pub type HttpsConnector = hyper_rustls::HttpsConnector<Dialer>;
 /// # }
 /// ```
 pub struct Upstream<C = HttpsConnector> {
-    client: Client<WithDeadline<C>, Body>,
+    clients: Lanes<Client<WithDeadline<C>, Body>>,
     settings: Arc<Settings>,
 }
 
@@ -105,6 +108,8 @@ pub struct Builder {
     connect: Duration,
     idle: Duration,
     idle_per_host: usize,
+    streams: usize,
+    connections: usize,
     decoded_limit: u64,
     target: Option<Arc<Target>>,
     headers: BTreeMap<String, HeaderMap>,
@@ -119,6 +124,8 @@ impl Default for Builder {
             connect: Duration::from_secs(3),
             idle: Duration::from_secs(90),
             idle_per_host: 64,
+            streams: 100,
+            connections: 16,
             decoded_limit: 256 << 20,
             target: None,
             headers: BTreeMap::new(),
@@ -145,6 +152,21 @@ impl Builder {
     /// Sets how many unused HTTP/1.1 connections are kept per host. Default: 64.
     pub fn max_idle_per_host(mut self, connections: usize) -> Self {
         self.idle_per_host = connections;
+        self
+    }
+
+    /// Sets after how many concurrent requests another HTTP/2 connection to the same host is opened.
+    /// Default: 100, what upstreams commonly allow. Beyond what an upstream allows on a connection
+    /// requests wait for each other.
+    pub fn streams_per_connection(mut self, requests: usize) -> Self {
+        self.streams = requests;
+        self
+    }
+
+    /// Sets how many HTTP/2 connections to a host there are at most. Default: 16. HTTP/1.1 has one
+    /// per concurrent request, and this many pools of [`Builder::max_idle_per_host`].
+    pub fn max_http2_connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
         self
     }
 
@@ -218,18 +240,21 @@ impl Builder {
         C: Service<http::Uri> + Clone + Send + Sync + 'static,
         WithDeadline<C>: Connect + Clone,
     {
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(self.idle)
-            .pool_max_idle_per_host(self.idle_per_host)
-            .http2_adaptive_window(true)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .build(WithDeadline::new(connector, self.connect));
+        let client = || {
+            Client::builder(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(self.idle)
+                .pool_max_idle_per_host(self.idle_per_host)
+                .http2_adaptive_window(true)
+                .http2_keep_alive_interval(Duration::from_secs(20))
+                .build(WithDeadline::new(connector.clone(), self.connect))
+        };
+        let clients = Lanes::new(self.connections, self.streams, client);
         let Self { target, headers, decoded_limit, proxies, .. } = self;
         let proxies = proxies.unwrap_or_else(Proxies::none);
         let settings = Settings { target, headers, decoded_limit, proxies };
-        Upstream { client, settings: Arc::new(settings) }
+        Upstream { clients, settings: Arc::new(settings) }
     }
 }
 
@@ -282,6 +307,24 @@ fn nowhere() -> Refusal {
     Refusal::new(Class::NotFound, "no upstream is known for this request")
 }
 
+/// Keeps a request for the case that HTTP/2 says it was not processed: one that may travel over
+/// HTTP/2, which is only spoken over TLS, and whose body can be sent twice.
+fn again<C>(client: &Client<C, Body>, request: &Request<Body>) -> Option<Again>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    if request.uri().scheme() != Some(&Scheme::HTTPS) {
+        return None;
+    }
+    let body = request.body().try_clone()?;
+    let mut copy = Request::new(body);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    let client = client.clone();
+    Some(Box::new(move || client.request(copy)))
+}
+
 impl<C, B> Service<Request<B>> for Upstream<C>
 where
     WithDeadline<C>: Connect + Clone + Send + Sync + 'static,
@@ -300,17 +343,20 @@ where
         let caller = Caller::of(&request);
         match self.settings.prepare(request.map(Body::untouched)) {
             Ok(request) => {
-                let sending = self.client.request(request);
-                ResponseFuture::sending(sending, caller, self.settings.decoded_limit)
+                let (client, place) = self.clients.take();
+                let decoded_limit = self.settings.decoded_limit;
+                let again = again(client, &request);
+                let way = UnderWay { caller, decoded_limit, place: Some(place), again };
+                ResponseFuture::sending(client.request(request), way)
             }
             Err(refusal) => ResponseFuture::refused(caller.refuse(refusal)),
         }
     }
 }
 
-impl<C: Clone> Clone for Upstream<C> {
+impl<C> Clone for Upstream<C> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), settings: self.settings.clone() }
+        Self { clients: self.clients.clone(), settings: self.settings.clone() }
     }
 }
 
