@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use pin_project_lite::pin_project;
@@ -39,6 +40,8 @@ pin_project! {
 pub(crate) struct UnderWay {
     pub(crate) caller: Caller,
     pub(crate) decoded_limit: u64,
+    /// A success without a body is none.
+    pub(crate) wants_body: bool,
     /// Its place in the pool's lane; goes on into the answer's body.
     pub(crate) place: Option<Place>,
     /// Sends it once more, where that may be necessary and is possible.
@@ -87,11 +90,20 @@ impl Future for ResponseFuture {
 
 impl UnderWay {
     fn received(&mut self, response: Response<Incoming>) -> Response<UpstreamBody> {
-        match received(response, self.decoded_limit) {
+        let received = match self.wants_body && is_empty_success(&response) {
+            true => Err(Failure::new(Class::ServerError, "the upstream's answer is empty")
+                .code("upstream_empty")),
+            false => received(response, self.decoded_limit),
+        };
+        match received {
             Ok(response) => response.map(|body| body.keeping(self.place.take())),
             Err(failure) => self.caller.fail(failure).map(UpstreamBody::own),
         }
     }
+}
+
+fn is_empty_success(response: &Response<Incoming>) -> bool {
+    response.status().is_success() && response.body().is_end_stream()
 }
 
 /// Makes an upstream's answer ours, whatever its status; a redirect is none.

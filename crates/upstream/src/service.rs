@@ -15,8 +15,8 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
-use tollgate_core::{Body, BoxError, Call, Class, Refusal, Target};
-use tollgate_wire::{Caller, prefix};
+use tollgate_core::{Body, BoxError, Call, Class, Operation, Refusal, Target};
+use tollgate_wire::{Caller, locate, prefix};
 use tower_service::Service;
 
 use crate::{
@@ -51,7 +51,7 @@ pub type HttpsConnector = hyper_rustls::HttpsConnector<Dialer>;
 /// Everything that goes wrong is a response in the client's protocol with a typed
 /// [`Failure`](tollgate_core::Failure) in its extensions: codes `upstream_connect`, `upstream_dns`,
 /// `upstream_tls`, `upstream_proxy`, `upstream_connect_timeout` (nothing was sent), `upstream_reset`,
-/// `upstream_protocol`, `upstream_redirect`, `upstream_encoding`. A path that would leave the base
+/// `upstream_protocol`, `upstream_redirect`, `upstream_encoding`, `upstream_empty`. A path that would leave the base
 /// URL is a [`Refusal`] with status 400, a request without target one with 404.
 ///
 /// ```
@@ -307,6 +307,16 @@ fn nowhere() -> Refusal {
     Refusal::new(Class::NotFound, "no upstream is known for this request")
 }
 
+/// Whether a request asks a model for something, which it must answer with.
+fn has_model<B>(request: &Request<B>) -> bool {
+    let operation = match request.extensions().get::<Call>() {
+        Some(call) => Some(call.operation),
+        None => locate(request.method(), request.uri().path(), request.headers())
+            .map(|located| located.route.operation),
+    };
+    operation.is_some_and(Operation::has_model)
+}
+
 /// Keeps a request for the case that HTTP/2 says it was not processed: one that may travel over
 /// HTTP/2, which is only spoken over TLS, and whose body can be sent twice.
 fn again<C>(client: &Client<C, Body>, request: &Request<Body>) -> Option<Again>
@@ -341,12 +351,13 @@ where
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
         let caller = Caller::of(&request);
+        let wants_body = has_model(&request);
         match self.settings.prepare(request.map(Body::untouched)) {
             Ok(request) => {
                 let (client, place) = self.clients.take();
                 let decoded_limit = self.settings.decoded_limit;
                 let again = again(client, &request);
-                let way = UnderWay { caller, decoded_limit, place: Some(place), again };
+                let way = UnderWay { caller, decoded_limit, wants_body, place: Some(place), again };
                 ResponseFuture::sending(client.request(request), way)
             }
             Err(refusal) => ResponseFuture::refused(caller.refuse(refusal)),
