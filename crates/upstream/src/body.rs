@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tollgate_core::{Class, StreamError};
 
 use self::decode::Decoded;
-use crate::lanes::Place;
+use crate::{events::Events, lanes::Place};
 
 pin_project! {
     /// Response body of [`Upstream`](crate::Upstream).
@@ -34,12 +34,18 @@ pin_project! {
         Plain { #[pin] body: Incoming },
         Decoded { #[pin] body: Decoded, left: u64 },
         Own { text: Option<Bytes> },
+        Amazon { #[pin] body: Amazon },
     }
 }
 
 impl UpstreamBody {
     pub(crate) fn own(text: Bytes) -> Self {
         Self::from(Kind::Own { text: Some(text).filter(|text| !text.is_empty()) })
+    }
+
+    /// Reads Amazon's messages in `body` and gives server-sent events.
+    pub(crate) fn amazon(body: Self) -> Self {
+        Kind::Amazon { body: Box::pin(Events::new(body)) }.into()
     }
 
     /// Keeps the request's place as long as the body is there.
@@ -69,6 +75,9 @@ fn is_plain(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().all(|encoding| encoding == "identity")
 }
 
+/// Boxed, as the body within is of the same type.
+type Amazon = Pin<Box<Events<UpstreamBody>>>;
+
 type Item = Option<Result<Frame<Bytes>, StreamError>>;
 
 fn broken_off(error: impl Into<tollgate_core::BoxError>) -> StreamError {
@@ -97,6 +106,7 @@ impl Body for UpstreamBody {
                 let frame = frame.map(|frame| limited(frame.map_err(broken_off)?, left));
                 Poll::Ready(frame)
             }
+            KindProj::Amazon { body } => body.poll_frame(cx),
             KindProj::Own { text } => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         }
     }
@@ -105,6 +115,7 @@ impl Body for UpstreamBody {
         match &self.kind {
             Kind::Plain { body } => body.is_end_stream(),
             Kind::Decoded { body, .. } => body.is_end_stream(),
+            Kind::Amazon { body } => body.is_end_stream(),
             Kind::Own { text } => text.is_none(),
         }
     }
@@ -113,6 +124,7 @@ impl Body for UpstreamBody {
         match &self.kind {
             Kind::Plain { body } => body.size_hint(),
             Kind::Decoded { body, .. } => body.size_hint(),
+            Kind::Amazon { body } => body.size_hint(),
             Kind::Own { text } => SizeHint::with_exact(text.as_ref().map_or(0, |t| t.len() as u64)),
         }
     }
@@ -123,6 +135,7 @@ impl fmt::Debug for UpstreamBody {
         f.write_str(match self.kind {
             Kind::Plain { .. } => "UpstreamBody(plain)",
             Kind::Decoded { .. } => "UpstreamBody(decoded)",
+            Kind::Amazon { .. } => "UpstreamBody(amazon)",
             Kind::Own { .. } => "UpstreamBody(own)",
         })
     }

@@ -8,18 +8,26 @@
 
 mod body;
 mod connect;
+mod envelope;
 mod error;
+mod events;
 mod future;
 pub mod headers;
+mod hosted;
 mod hosting;
 mod lanes;
 mod preset;
 mod proxy;
 mod service;
+mod sign;
 mod tls;
 pub mod transport;
 pub mod url;
 
+#[cfg(feature = "bedrock")]
+pub use self::sign::{AwsKeys, SigV4};
+#[cfg(feature = "vertex")]
+pub use self::sign::{GoogleAccount, GoogleToken, InvalidAccount};
 pub use self::{
     body::UpstreamBody,
     connect::{Dialed, Dialer, Resolver},
@@ -29,5 +37,6 @@ pub use self::{
     preset::{Auth, Endpoint, PRESETS, Preset, preset},
     proxy::{InvalidProxy, Proxies},
     service::{Builder, HttpsConnector, Upstream},
+    sign::{Signer, Signing},
     tls::InvalidPem,
 };

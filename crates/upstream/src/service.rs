@@ -8,22 +8,22 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, uri::Scheme};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Version, header, uri::Scheme};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
     client::legacy::{Client, connect::Connect},
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
-use tollgate_core::{Body, BoxError, Call, Class, Operation, Refusal, Target};
+use tollgate_core::{Body, BoxError, Call, Class, Operation, Refusal, Target, Transport};
 use tollgate_wire::{Caller, locate, prefix};
 use tower_service::Service;
 
 use crate::{
-    InvalidPem, Proxies, ResponseFuture,
+    InvalidPem, Proxies, ResponseFuture, Signer,
     connect::{Dialer, WithDeadline},
-    future::{Again, UnderWay},
-    headers,
+    future::{Again, Sending, UnderWay},
+    headers, hosted,
     lanes::Lanes,
     tls::Tls,
     transport,
@@ -77,11 +77,12 @@ pub struct Upstream<C = HttpsConnector> {
     settings: Arc<Settings>,
 }
 
-struct Settings {
+pub(crate) struct Settings {
     target: Option<Arc<Target>>,
     headers: BTreeMap<String, HeaderMap>,
     decoded_limit: u64,
     proxies: Proxies,
+    signers: BTreeMap<String, Arc<dyn Signer>>,
 }
 
 impl Upstream {
@@ -116,6 +117,7 @@ pub struct Builder {
     tls: Option<ClientConfig>,
     trust: Tls,
     proxies: Option<Proxies>,
+    signers: BTreeMap<String, Arc<dyn Signer>>,
 }
 
 impl Default for Builder {
@@ -132,6 +134,7 @@ impl Default for Builder {
             tls: None,
             trust: Tls::default(),
             proxies: None,
+            signers: BTreeMap::new(),
         }
     }
 }
@@ -187,6 +190,13 @@ impl Builder {
     /// its protocol demands ([`headers::required`]).
     pub fn headers(mut self, provider: impl Into<String>, headers: HeaderMap) -> Self {
         self.headers.insert(provider.into(), headers);
+        self
+    }
+
+    /// Sets who signs requests to targets with this credential's name. Default: nobody. What is
+    /// signed is read before it is sent, up to 32 MiB where nobody has read it.
+    pub fn signer(mut self, credential: impl Into<String>, signer: Arc<dyn Signer>) -> Self {
+        self.signers.insert(credential.into(), signer);
         self
     }
 
@@ -251,9 +261,9 @@ impl Builder {
                 .build(WithDeadline::new(connector.clone(), self.connect))
         };
         let clients = Lanes::new(self.connections, self.streams, client);
-        let Self { target, headers, decoded_limit, proxies, .. } = self;
+        let Self { target, headers, decoded_limit, proxies, signers, .. } = self;
         let proxies = proxies.unwrap_or_else(Proxies::none);
-        let settings = Settings { target, headers, decoded_limit, proxies };
+        let settings = Settings { target, headers, decoded_limit, proxies, signers };
         Upstream { clients, settings: Arc::new(settings) }
     }
 }
@@ -270,25 +280,53 @@ fn connector(mut tls: ClientConfig, proxies: Proxies) -> HttpsConnector {
 }
 
 impl Settings {
+    fn target(&self, extensions: &mut Extensions) -> Option<Arc<Target>> {
+        extensions.remove::<Arc<Target>>().or_else(|| self.target.clone())
+    }
+
+    /// Who signs requests to `target`.
+    pub(crate) fn signer(&self, target: &Target) -> Option<&Arc<dyn Signer>> {
+        self.signers.get(target.credential.as_deref()?)
+    }
+
+    /// Whether the request was seen to ask for a stream.
+    pub(crate) fn streams(&self, extensions: &Extensions) -> bool {
+        extensions.get::<Call>().is_some_and(|call| call.stream)
+    }
+
     /// Makes the request what the upstream is to see.
-    fn prepare(&self, mut request: Request<Body>) -> Result<Request<Body>, Refusal> {
-        let target = request.extensions_mut().remove::<Arc<Target>>();
-        let target = target.or_else(|| self.target.clone()).ok_or_else(nowhere)?;
+    pub(crate) fn prepare<B>(
+        &self,
+        mut request: Request<B>,
+        target: &Target,
+        stream: bool,
+    ) -> Result<Request<B>, Refusal> {
         let (path, query) = (request.uri().path(), request.uri().query());
         let native = &path[prefix(path)..];
-        let stream = request.extensions().get::<Call>().is_some_and(|call| call.stream);
-        let url = transport::address(&target, native, query, stream);
+        let url = transport::address(target, native, query, stream);
         *request.uri_mut() = url.map_err(|unsafe_path| {
             Refusal::new(Class::InvalidRequest, unsafe_path.to_string()).code("invalid_path")
         })?;
         headers::for_upstream(request.headers_mut());
-        self.add_headers(request.headers_mut(), &target);
+        self.add_headers(request.headers_mut(), target);
         if let Some(value) = self.proxies.authorization(request.uri()) {
             request.headers_mut().insert(header::PROXY_AUTHORIZATION, value);
         }
         *request.version_mut() = Version::HTTP_11;
         request.extensions_mut().clear();
         Ok(request)
+    }
+
+    /// What is to be known when the answer comes.
+    fn way(&self, caller: Caller, target: &Target, request: &Request<Body>) -> UnderWay {
+        UnderWay {
+            caller,
+            decoded_limit: self.decoded_limit,
+            wants_body: has_model(request),
+            amazon_events: matches!(target.transport, Transport::BedrockInvoke { .. }),
+            place: None,
+            again: None,
+        }
     }
 
     fn add_headers(&self, headers: &mut HeaderMap, target: &Target) {
@@ -351,18 +389,35 @@ where
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
         let caller = Caller::of(&request);
-        let wants_body = has_model(&request);
-        match self.settings.prepare(request.map(Body::untouched)) {
-            Ok(request) => {
-                let (client, place) = self.clients.take();
-                let decoded_limit = self.settings.decoded_limit;
-                let again = again(client, &request);
-                let way = UnderWay { caller, decoded_limit, wants_body, place: Some(place), again };
-                ResponseFuture::sending(client.request(request), way)
-            }
+        let mut request = request.map(Body::untouched);
+        let Some(target) = self.settings.target(request.extensions_mut()) else {
+            return ResponseFuture::refused(caller.refuse(nowhere()));
+        };
+        let way = self.settings.way(caller, &target, &request);
+        if hosted::is_hosted(&self.settings, &target) {
+            let preparing = hosted::prepare(self.settings.clone(), target, caller, request);
+            let clients = self.clients.clone();
+            return ResponseFuture::preparing(
+                async move { Ok(send(&clients, way, preparing.await?)) },
+            );
+        }
+        let stream = self.settings.streams(request.extensions());
+        match self.settings.prepare(request, &target, stream) {
+            Ok(request) => ResponseFuture::sending(send(&self.clients, way, request)),
             Err(refusal) => ResponseFuture::refused(caller.refuse(refusal)),
         }
     }
+}
+
+/// Hands a request to a client that has room for it.
+fn send<C>(clients: &Lanes<Client<C, Body>>, mut way: UnderWay, request: Request<Body>) -> Sending
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let (client, place) = clients.take();
+    way.place = Some(place);
+    way.again = again(client, &request);
+    Sending { future: client.request(request), request: way }
 }
 
 impl<C> Clone for Upstream<C> {
