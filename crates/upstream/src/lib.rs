@@ -2,7 +2,8 @@
 //!
 //! [`Upstream`] is a service for any request body. Where a request goes and what of it an upstream
 //! may see is decided by pure functions ([`url`], [`headers`]); what is known of a provider is data
-//! ([`Preset`]).
+//! ([`Preset`]); how a protocol is carried at hosts with paths of their own is [`transport`]; who proves
+//! who pays where a key in a header is not enough is a [`Signer`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 

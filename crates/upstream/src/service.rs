@@ -239,8 +239,8 @@ impl Builder {
     /// Returns the upstream.
     pub fn build(mut self) -> Upstream {
         let tls = self.tls.take().unwrap_or_else(|| self.trust.config());
-        let proxies = self.proxies.get_or_insert_with(Proxies::from_env).clone();
-        self.build_on(connector(tls, proxies))
+        let proxies = self.proxies.take().unwrap_or_else(Proxies::from_env);
+        self.assemble(connector(tls, proxies.clone()), proxies)
     }
 
     /// Returns an upstream that connects through `connector`: a proxy, a unix socket, memory.
@@ -250,6 +250,15 @@ impl Builder {
         C: Service<http::Uri> + Clone + Send + Sync + 'static,
         WithDeadline<C>: Connect + Clone,
     {
+        self.assemble(connector, Proxies::none())
+    }
+
+    fn assemble<C>(self, connector: C, proxies: Proxies) -> Upstream<C>
+    where
+        C: Clone,
+        WithDeadline<C>: Connect + Clone,
+    {
+        let connector = WithDeadline::new(connector, self.connect);
         let client = || {
             Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
@@ -258,11 +267,10 @@ impl Builder {
                 .pool_max_idle_per_host(self.idle_per_host)
                 .http2_adaptive_window(true)
                 .http2_keep_alive_interval(Duration::from_secs(20))
-                .build(WithDeadline::new(connector.clone(), self.connect))
+                .build(connector.clone())
         };
         let clients = Lanes::new(self.connections, self.streams, client);
-        let Self { target, headers, decoded_limit, proxies, signers, .. } = self;
-        let proxies = proxies.unwrap_or_else(Proxies::none);
+        let Self { target, headers, decoded_limit, signers, .. } = self;
         let settings = Settings { target, headers, decoded_limit, proxies, signers };
         Upstream { clients, settings: Arc::new(settings) }
     }
