@@ -12,6 +12,8 @@ mod gate;
 mod map;
 mod observe;
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod scripted;
 
 pub use self::{
