@@ -39,6 +39,7 @@ impl<S: Service<Request<Body>>, R, B> ResponseFuture<S, R, B> {
     }
 }
 
+#[allow(clippy::result_large_err, reason = "either is the whole message that goes on")]
 impl<S, R, B, ResBody> Future for ResponseFuture<S, R, B>
 where
     S: Service<Request<Body>, Response = Response<ResBody>>,
@@ -83,6 +84,7 @@ fn served<B>(mut response: Response<B>, first: Option<Arc<Target>>) -> Response<
 }
 
 /// Writes the plan and its first target into the request and aims it there.
+#[allow(clippy::result_large_err, reason = "either is the whole message that goes on")]
 fn plan<R: Resolve>(
     mut request: Request<Body>,
     resolve: &R,

@@ -243,10 +243,8 @@ mod tests {
         fault.retry_after = Some(Duration::from_millis(1200));
         let mut headers = HeaderMap::new();
         write(&fault, &mut headers);
-        assert_eq!(
-            (headers["retry-after"].to_str(), headers["retry-after-ms"].to_str()),
-            (Ok("2"), Ok("1200"))
-        );
+        assert_eq!(headers["retry-after"], "2");
+        assert_eq!(headers["retry-after-ms"], "1200");
         fault.class = Class::Quota;
         let mut headers = HeaderMap::new();
         write(&fault, &mut headers);

@@ -68,10 +68,9 @@ impl Inspect {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let request = match self.known(request) {
-            Ok(request) => return InspectFuture::done(Ok(request)),
-            Err(request) => request,
-        };
+        if request.extensions().get::<Call>().is_some() {
+            return InspectFuture::done(Ok(request.map(Body::untouched)));
+        }
         let caller = Caller::of(&request);
         let (parts, body) = request.into_parts();
         let located = locate(&parts.method, parts.uri.path(), &parts.headers);
@@ -81,18 +80,6 @@ impl Inspect {
             }
             located => InspectFuture::done(Ok(unread(parts, Body::untouched(body), located))),
         }
-    }
-
-    /// Returns the request at once if it was inspected before.
-    fn known<B>(self, request: Request<B>) -> Result<Request<Body>, Request<B>>
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        if request.extensions().get::<Call>().is_some() {
-            return Ok(request.map(Body::untouched));
-        }
-        Err(request)
     }
 
     fn collect<B>(self, parts: Parts, body: B, located: Located, caller: Caller) -> InspectFuture<B>
@@ -203,6 +190,7 @@ fn take(data: Option<Bytes>, frames: &mut Vec<Bytes>, left: &mut usize) -> Optio
 }
 
 impl Head {
+    #[allow(clippy::result_large_err, reason = "either is the whole message that goes on")]
     fn finish(self, frames: Frames) -> Result<Request<Body>, Response<Bytes>> {
         let Self { mut parts, located, caller } = self;
         let dialect = dialect(located.protocol);

@@ -34,6 +34,6 @@ pub use self::{
     fault::{Fault, Rendered},
     inspect::{Inspect, InspectFuture},
     models::ModelCard,
-    path::{Located, locate},
+    path::{Located, locate, prefix},
     stream::{Automaton, Event, OwnEvent, Seen},
 };

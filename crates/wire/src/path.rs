@@ -48,6 +48,12 @@ pub fn locate(method: &Method, path: &str, headers: &HeaderMap) -> Option<Locate
     Some(found.find(|other| dialect(other.protocol).claims(headers)).unwrap_or(first))
 }
 
+/// Returns how many bytes of a path are a prefix of ours (`/openai`, `/anthropic`, `/gemini`), also
+/// where nobody knows the rest of it.
+pub fn prefix(path: &str) -> usize {
+    split_prefix(path).0
+}
+
 /// The protocol in which to answer a request that is nobody's: by prefix, headers, or path.
 pub(crate) fn guess(path: &str, headers: &HeaderMap) -> Protocol {
     let (_, protocols) = split_prefix(path);

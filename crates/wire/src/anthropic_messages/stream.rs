@@ -64,7 +64,8 @@ fn says_something(part: &[u8]) -> bool {
 impl Automaton for MessagesStream {
     fn event(&mut self, event: Event<'_>) -> Seen {
         let data = event.data.trim_ascii();
-        if !self.committed && !(data.starts_with(b"{") && json::is_valid(data)) {
+        let whole = || data.starts_with(b"{") && json::is_valid(data);
+        if !self.committed && !whole() {
             return Seen::Malformed;
         }
         let kind = kind(Event { data, ..event });

@@ -273,7 +273,7 @@ mod tests {
 
     use super::*;
 
-    fn of(http: u16, status: &str, message: &str, details: Value) -> Fault {
+    fn of(http: u16, status: &str, message: &str, details: &Value) -> Fault {
         let body =
             json!({"error":{"code":http,"status":status,"message":message,"details":details}});
         classify(
@@ -319,14 +319,14 @@ mod tests {
             (500, "INTERNAL", "", Class::ServerError),
             (502, "", "", Class::ServerError),
         ] {
-            let fault = of(http, status, message, json!([]));
+            let fault = of(http, status, message, &json!([]));
             assert_eq!(fault.class, expected, "{http} {status} {message}");
         }
     }
 
     #[test]
     fn details_say_more_than_the_status() {
-        let of = |http, status, detail: Value| of(http, status, "m", json!([detail]));
+        let of = |http, status, detail: Value| of(http, status, "m", &json!([detail]));
         let fault = of(400, "INVALID_ARGUMENT", json!({"reason":"API_KEY_INVALID"}));
         assert_eq!((fault.class, fault.code.as_deref()), (Class::Auth, Some("API_KEY_INVALID")));
         let fault = of(403, "PERMISSION_DENIED", json!({"reason":"BILLING_DISABLED"}));
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn a_lost_signature_asks_for_a_repair() {
         let fault =
-            of(400, "INVALID_ARGUMENT", "Function call is missing a thought_signature", json!([]));
+            of(400, "INVALID_ARGUMENT", "Function call is missing a thought_signature", &json!([]));
         assert!(fault.reasoning_replay && fault.class == Class::InvalidRequest);
     }
 

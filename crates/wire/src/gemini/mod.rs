@@ -245,7 +245,6 @@ mod tests {
         ] {
             assert_eq!(post(path), None, "{path}");
         }
-        assert!(Gemini.route(&Method::GET, "/v1/models").is_none());
         assert!(Gemini.route(&Method::GET, "/v1beta/modelsx").is_none());
         let list = Gemini.route(&Method::GET, "/v1beta/models").unwrap();
         assert_eq!(list.operation, Operation::ListModels);

@@ -25,7 +25,7 @@ pub struct Member {
 ///     scanner.feed(frame.as_bytes()).unwrap();
 /// }
 /// let members = scanner.finish().unwrap();
-/// assert_eq!((members[0].key.as_str(), members[0].value.clone()), ("model", 39..44));
+/// assert_eq!((members[0].key.as_str(), members[0].value.clone()), ("model", 37..42));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Scanner<W> {

@@ -70,24 +70,26 @@ impl ChatStream {
     }
 }
 
-/// Whether a delta holds more than a role.
+/// Members of a delta that label what others say.
+const LABELS: [&str; 2] = ["role", "channel"];
+
+/// Whether a delta holds more than labels.
 fn says_something(delta: &[u8]) -> bool {
     Object::new(delta).map_while(Result::ok).any(|(key, value)| {
-        key != "role" && matches!(value.first(), Some(b'"' | b'{' | b'[')) && !json::is_blank(value)
+        !LABELS.contains(&key.as_ref())
+            && matches!(value.first(), Some(b'"' | b'{' | b'['))
+            && !json::is_blank(value)
     })
-}
-
-fn is_done(data: &[u8]) -> bool {
-    data.trim_ascii() == b"[DONE]"
 }
 
 impl Automaton for ChatStream {
     fn event(&mut self, event: Event<'_>) -> Seen {
-        let data = event.data;
-        if is_done(data) {
+        let data = event.data.trim_ascii();
+        if data == b"[DONE]" {
             return Seen::Lifecycle;
         }
-        if !self.committed && !(json::is_valid(data) && data.trim_ascii_start().starts_with(b"{")) {
+        let whole = || data.starts_with(b"{") && json::is_valid(data);
+        if !self.committed && !whole() {
             return Seen::Malformed;
         }
         let ends = || FINISH.says_something(data) || ERROR.says_something(data);

@@ -156,7 +156,8 @@ impl Automaton for ResponsesStream {
         if data == b"[DONE]" {
             return Seen::Lifecycle;
         }
-        if !self.committed && !(data.starts_with(b"{") && json::is_valid(data)) {
+        let whole = || data.starts_with(b"{") && json::is_valid(data);
+        if !self.committed && !whole() {
             return Seen::Malformed;
         }
         self.count(data);

@@ -1,0 +1,193 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tollgate_core::{Class, StreamError};
+
+use self::decode::Decoded;
+
+pin_project! {
+    /// Response body of [`Upstream`](crate::Upstream).
+    ///
+    /// Dropping it before its end cancels the request at the upstream.
+    ///
+    /// Errors: [`StreamError::truncated`] where the upstream broke off; code `upstream_too_large`
+    /// where an encoded body decodes to more than the limit.
+    pub struct UpstreamBody {
+        #[pin]
+        kind: Kind,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind {
+        Plain { #[pin] body: Incoming },
+        Decoded { #[pin] body: Decoded, left: u64 },
+        Own { text: Option<Bytes> },
+    }
+}
+
+impl UpstreamBody {
+    pub(crate) fn own(text: Bytes) -> Self {
+        Self { kind: Kind::Own { text: Some(text).filter(|text| !text.is_empty()) } }
+    }
+
+    /// Wraps a response's body, decoded if it is encoded. `None` for an encoding we cannot undo.
+    pub(crate) fn of(response: Response<Incoming>, limit: u64) -> Option<Response<Self>> {
+        if is_plain(response.headers()) {
+            return Some(response.map(|body| Self { kind: Kind::Plain { body } }));
+        }
+        let response = decode::decode(response)?;
+        is_plain(response.headers())
+            .then(|| response.map(|body| Self { kind: Kind::Decoded { body, left: limit } }))
+    }
+}
+
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_ENCODING).iter().all(|encoding| encoding == "identity")
+}
+
+type Item = Option<Result<Frame<Bytes>, StreamError>>;
+
+fn broken_off(error: impl Into<tollgate_core::BoxError>) -> StreamError {
+    StreamError::truncated().source(error)
+}
+
+/// Counts a decoded frame against what is left.
+fn limited(frame: Frame<Bytes>, left: &mut u64) -> Result<Frame<Bytes>, StreamError> {
+    let len = frame.data_ref().map_or(0, |data| data.len() as u64);
+    *left = left.checked_sub(len).ok_or_else(|| {
+        StreamError::new(Class::ServerError, "the upstream's answer is too large")
+            .code("upstream_too_large")
+    })?;
+    Ok(frame)
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item> {
+        match self.project().kind.project() {
+            KindProj::Plain { body } => body.poll_frame(cx).map_err(broken_off),
+            KindProj::Decoded { body, left } => {
+                let frame = ready!(body.poll_frame(cx));
+                let frame = frame.map(|frame| limited(frame.map_err(broken_off)?, left));
+                Poll::Ready(frame)
+            }
+            KindProj::Own { text } => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Plain { body } => body.is_end_stream(),
+            Kind::Decoded { body, .. } => body.is_end_stream(),
+            Kind::Own { text } => text.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Plain { body } => body.size_hint(),
+            Kind::Decoded { body, .. } => body.size_hint(),
+            Kind::Own { text } => SizeHint::with_exact(text.as_ref().map_or(0, |t| t.len() as u64)),
+        }
+    }
+}
+
+impl fmt::Debug for UpstreamBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::Plain { .. } => "UpstreamBody(plain)",
+            Kind::Decoded { .. } => "UpstreamBody(decoded)",
+            Kind::Own { .. } => "UpstreamBody(own)",
+        })
+    }
+}
+
+/// Decoding through `tower-http`, whose body type has no constructor: its service is given the
+/// response that is there already.
+#[cfg(feature = "decompress")]
+mod decode {
+    use std::{
+        convert::Infallible,
+        future::{Ready, ready},
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use http::{Request, Response};
+    use hyper::body::Incoming;
+    use tower_http::decompression::{Decompression, DecompressionBody};
+    use tower_service::Service;
+
+    pub(super) type Decoded = DecompressionBody<Incoming>;
+
+    struct Once(Option<Response<Incoming>>);
+
+    impl Service<Request<()>> for Once {
+        type Response = Response<Incoming>;
+        type Error = Infallible;
+        type Future = Ready<Result<Response<Incoming>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<()>) -> Self::Future {
+            ready(Ok(self.0.take().expect("called once, by `decode`")))
+        }
+    }
+
+    pub(super) fn decode(response: Response<Incoming>) -> Option<Response<Decoded>> {
+        let future = pin!(Decompression::new(Once(Some(response))).call(Request::new(())));
+        match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(response)) => Some(response),
+            Poll::Pending => None,
+        }
+    }
+}
+
+#[cfg(not(feature = "decompress"))]
+mod decode {
+    use http::Response;
+    use hyper::body::Incoming;
+
+    pub(super) type Decoded = Incoming;
+
+    pub(super) fn decode(_: Response<Incoming>) -> Option<Response<Decoded>> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_20_what_decodes_beyond_the_limit_is_an_error() {
+        let mut left = 4;
+        assert!(limited(Frame::data(Bytes::from_static(b"abcd")), &mut left).is_ok());
+        let error = limited(Frame::data(Bytes::from_static(b"e")), &mut left).unwrap_err();
+        assert_eq!(error.stable_code(), Some("upstream_too_large"));
+    }
+
+    #[test]
+    fn only_identity_is_plain() {
+        for (encoding, plain) in [("identity", true), ("gzip", false), ("zip, br", false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_ENCODING, encoding.parse().unwrap());
+            assert_eq!(is_plain(&headers), plain);
+        }
+        assert!(is_plain(&HeaderMap::new()));
+    }
+}

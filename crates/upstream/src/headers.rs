@@ -1,0 +1,224 @@
+//! Which headers an upstream sees, and which of its own come back.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tollgate_core::Protocol;
+use tollgate_wire::credential;
+
+/// Headers that belong to one connection, besides those `Connection` names.
+const HOP_BY_HOP: [&str; 11] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+    "expect",
+];
+
+/// What tells an upstream about the client's way to us or about an account that is not ours, and
+/// what the next connection sets itself.
+const NOT_SENT: [&str; 12] = [
+    "host",
+    "content-length",
+    "accept-encoding",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "x-original-forwarded-for",
+    "openai-organization",
+    "openai-project",
+];
+
+const NOT_SENT_PREFIXES: [&str; 4] = ["x-forwarded-", "x-tollgate-", "x-envoy-", "cf-"];
+
+/// What concerns the upstream's origin and us.
+const NOT_RETURNED: [&str; 5] =
+    ["set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "server-timing"];
+
+/// What describes our account at the upstream.
+const ACCOUNT: [&str; 4] =
+    ["openai-organization", "openai-project", "anthropic-organization-id", "x-goog-quota-user"];
+
+const ACCOUNT_PREFIXES: [&str; 6] = [
+    "x-ratelimit-",
+    "ratelimit-",
+    "anthropic-ratelimit-",
+    "anthropic-priority-",
+    "anthropic-fast-",
+    "x-tollgate-",
+];
+
+/// Leaves the headers an upstream may see.
+///
+/// All pass but: hop-by-hop, `expect` and `te` included; credentials and cookies, unless their
+/// value is marked sensitive ([`HeaderValue::is_sensitive`]), which ours are; forwarding headers
+/// (`forwarded`, `via`, `x-forwarded-*`, `cf-*` …); `x-tollgate-*`; host, content-length,
+/// organisation and project of an account. `accept-encoding` becomes `identity`.
+pub fn for_upstream(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    remove(headers, |name| {
+        NOT_SENT.contains(&name) || NOT_SENT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    });
+    credential::HEADERS.iter().for_each(|name| keep_sensitive(headers, name));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
+
+/// Leaves the headers of an answer that concern the client: all but hop-by-hop, cookies,
+/// `alt-svc`, `strict-transport-security`, `server-timing` and `x-tollgate-*`.
+pub fn from_upstream(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    remove(headers, |name| NOT_RETURNED.contains(&name) || name.starts_with("x-tollgate-"));
+}
+
+/// Removes what an answer says about our account at the upstream: rate limits, organisation,
+/// project. `retry-after` stays.
+///
+/// For the edge, after the answer was classified: the same names may carry the caller's own limits.
+pub fn strip_account_headers(headers: &mut HeaderMap) {
+    remove(headers, |name| {
+        ACCOUNT.contains(&name) || ACCOUNT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    });
+}
+
+/// Returns the headers a protocol demands of every request; set where a request has none.
+pub fn required(protocol: Protocol) -> &'static [(&'static str, &'static str)] {
+    match protocol {
+        Protocol::AnthropicMessages => &[("anthropic-version", "2023-06-01")],
+        _ => &[],
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        keep_sensitive(headers, &name);
+    }
+    HOP_BY_HOP.iter().filter(|name| **name != "proxy-authorization").for_each(|name| {
+        headers.remove(*name);
+    });
+}
+
+fn keep_sensitive(headers: &mut HeaderMap, name: &HeaderName) {
+    if headers.get_all(name).iter().all(HeaderValue::is_sensitive) {
+        return;
+    }
+    let ours: Vec<_> =
+        headers.get_all(name).iter().filter(|value| value.is_sensitive()).cloned().collect();
+    headers.remove(name);
+    for value in ours {
+        headers.append(name, value);
+    }
+}
+
+fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+    let names: Vec<_> = headers.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(headers: &[(&'static str, &str)]) -> HeaderMap {
+        headers.iter().map(|(n, v)| (HeaderName::from_static(n), v.parse().unwrap())).collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn what_is_the_clients_business_passes() {
+        let mut headers = map(&[
+            ("content-type", "application/json"),
+            ("anthropic-beta", "a,b"),
+            ("user-agent", "u"),
+            ("traceparent", "00-1"),
+            ("x-stainless-lang", "rust"),
+            ("accept", "*/*"),
+        ]);
+        let before = headers.clone();
+        for_upstream(&mut headers);
+        assert_eq!(headers.remove("accept-encoding").unwrap(), "identity");
+        assert_eq!(headers, before);
+    }
+
+    #[test]
+    fn fault_61_what_an_upstream_may_not_see_is_removed() {
+        let mut headers = map(&[
+            ("connection", "keep-alive, X-Hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "1"),
+            ("te", "trailers"),
+            ("trailer", "x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("expect", "100-continue"),
+            ("proxy-authorization", "Basic x"),
+            ("authorization", "Bearer client"),
+            ("x-api-key", "client"),
+            ("api-key", "client"),
+            ("x-goog-api-key", "client"),
+            ("cookie", "a=b"),
+            ("forwarded", "for=1"),
+            ("x-forwarded-for", "1"),
+            ("x-real-ip", "1"),
+            ("via", "1"),
+            ("cf-connecting-ip", "1"),
+            ("x-tollgate-route", "{}"),
+            ("host", "h"),
+            ("content-length", "3"),
+            ("accept-encoding", "gzip, br"),
+            ("openai-organization", "o"),
+            ("openai-project", "p"),
+        ]);
+        for_upstream(&mut headers);
+        assert_eq!(names(&headers), ["accept-encoding"]);
+    }
+
+    #[test]
+    fn a_credential_marked_sensitive_is_ours_and_passes() {
+        let mut ours = HeaderValue::from_static("Bearer ours");
+        ours.set_sensitive(true);
+        let mut headers =
+            map(&[("authorization", "Bearer client"), ("connection", "authorization")]);
+        headers.append("authorization", ours.clone());
+        for_upstream(&mut headers);
+        assert_eq!(headers.get_all("authorization").iter().collect::<Vec<_>>(), [&ours]);
+    }
+
+    #[test]
+    fn an_answer_keeps_what_concerns_the_client() {
+        let mut headers = map(&[
+            ("set-cookie", "a"),
+            ("alt-svc", "h3"),
+            ("connection", "close"),
+            ("x-tollgate-origin", "gateway"),
+            ("retry-after", "1"),
+            ("x-ratelimit-remaining-requests", "1"),
+            ("anthropic-ratelimit-tokens-limit", "1"),
+            ("request-id", "r"),
+        ]);
+        from_upstream(&mut headers);
+        assert_eq!(headers.len(), 4);
+        strip_account_headers(&mut headers);
+        assert_eq!(names(&headers), ["request-id", "retry-after"]);
+    }
+}

@@ -1,0 +1,69 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// One key, one API, one bill for OpenAI, Anthropic and Gemini.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// What to do. Default: serve.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve (the default).
+    Serve,
+    /// Say whether the configuration is valid, and what it means.
+    Check,
+    /// Create, list and revoke client keys.
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+/// What to do with client keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Create a key and print it: once, it is stored hashed.
+    Create {
+        /// A name for people.
+        name: String,
+        /// A model or pattern the key may use; repeat for more. Default: all.
+        #[arg(long = "model")]
+        models: Vec<String>,
+    },
+    /// List the stored keys.
+    List,
+    /// Switch a key off without forgetting it.
+    Disable {
+        /// The key's id.
+        id: String,
+    },
+    /// Forget a key for good.
+    Revoke {
+        /// The key's id.
+        id: String,
+    },
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// The configuration file. Default: `tollgate.toml` in the working directory, if there is one.
+    #[arg(long, env = "TOLLGATE_CONFIG", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// The address to listen on. Default: the file's, else 127.0.0.1:4000.
+    #[arg(long, global = true)]
+    pub(crate) listen: Option<String>,
+    /// Where the gateway keeps its data. Default: `tollgate-data`.
+    #[arg(long, env = "TOLLGATE_DATA_DIR", default_value = "tollgate-data", global = true)]
+    pub(crate) data_dir: PathBuf,
+    /// Serve simulated providers, whatever keys the environment has.
+    #[arg(long, global = true)]
+    pub(crate) demo: bool,
+}

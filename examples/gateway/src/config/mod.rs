@@ -1,0 +1,249 @@
+//! Configuration: from file, environment and command line to what the gateway runs on.
+//!
+//! One TOML file is the truth; unknown keys are errors. Without a file, or without providers in
+//! it, the keys found in the environment switch their providers on; without any, the built-in
+//! simulated providers serve.
+
+mod file;
+mod keys;
+mod parse;
+mod providers;
+
+use std::{fmt, fs, path::Path, sync::Arc, time::Duration};
+
+use tollgate_keys::{KeyStore, MemoryKeys};
+
+use self::file::File;
+pub use self::providers::Source;
+use crate::{
+    names::Names,
+    serve::Limits,
+    state::{CredentialsByName, State},
+};
+
+/// What is wrong with a configuration: where, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    place: String,
+    message: String,
+}
+
+impl ConfigError {
+    fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place: place.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: String,
+    /// Bytes a request body may have.
+    pub max_body: usize,
+    /// How the listener behaves.
+    pub limits: Limits,
+    /// How long upstreams may be silent.
+    pub deadlines: Deadlines,
+    /// What names mean.
+    pub names: Names,
+    /// Credentials of the providers.
+    pub credentials: CredentialsByName,
+    /// The keys of the file.
+    pub keys: MemoryKeys,
+    /// Where the providers come from.
+    pub source: Source,
+    /// What is accepted but has no effect yet.
+    pub warnings: Vec<String>,
+}
+
+/// How long an upstream may take or be silent; `None` where the layers' defaults apply.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Deadlines {
+    pub connect: Option<Duration>,
+    pub head: Option<Duration>,
+    pub first_content: Option<Duration>,
+    pub idle: Option<Duration>,
+    pub total: Option<Duration>,
+}
+
+impl From<file::Deadlines> for Deadlines {
+    fn from(file: file::Deadlines) -> Self {
+        let file::Deadlines { connect, head, first_content, idle, total } = file;
+        Self { connect, head, first_content, idle, total }
+    }
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// Errors: the first thing that is wrong, with file, line or path within the file.
+    pub fn read(path: &Path, demo: bool) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path)
+            .map_err(|error| ConfigError::new(&name, format!("cannot be read: {error}")))?;
+        Self::parse(&name, &text, demo)
+    }
+
+    /// Reads a file's text; `name` is how errors call it. An empty text is zero configuration.
+    ///
+    /// Errors: the first thing that is wrong, with file, line or path within the file.
+    pub fn parse(name: &str, text: &str, demo: bool) -> Result<Self, ConfigError> {
+        let file = parse::parse(name, text)?;
+        let at =
+            |path: &str, message: String| ConfigError::new(name, format!("`{path}`: {message}"));
+        let providers =
+            providers::resolve(&file.providers, demo).map_err(|w| at(&w.path, w.message))?;
+        let names = providers::names(providers.list, &file.models);
+        providers::check_targets(&names).map_err(|w| at(&w.path, w.message))?;
+        let keys = keys::resolve(&file.keys).map_err(|w| at(&w.path, w.message))?;
+        let limits = Limits::default();
+        Ok(Self {
+            listen: file.server.listen.clone().unwrap_or_else(|| "127.0.0.1:4000".to_owned()),
+            max_body: file.server.max_body.unwrap_or(32 << 20),
+            limits: Limits { drain: file.server.drain.unwrap_or(limits.drain), ..limits },
+            deadlines: file.deadlines.into(),
+            names,
+            credentials: providers.credentials,
+            keys,
+            source: providers.source,
+            warnings: warnings(&file),
+        })
+    }
+
+    /// Returns what the stack runs on, with `stored` keys beside those of the file.
+    pub fn state(&self, stored: Arc<dyn KeyStore>) -> State {
+        State {
+            names: self.names.clone(),
+            credentials: self.credentials.clone(),
+            keys: vec![Arc::new(self.keys.clone()), stored],
+        }
+    }
+}
+
+/// Something wrong at a path within the file.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    pub(crate) path: String,
+    pub(crate) message: String,
+}
+
+impl Wrong {
+    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// Whoever writes a limit that is not enforced must be told, each time.
+fn warnings(file: &File) -> Vec<String> {
+    let mut silent: Vec<String> = Vec::new();
+    for key in &file.keys {
+        let limits = [
+            ("budget", key.budget.is_some()),
+            ("rpm", key.rpm.is_some()),
+            ("tpm", key.tpm.is_some()),
+        ];
+        let given = limits.into_iter().filter(|(_, given)| *given);
+        silent.extend(given.map(|(limit, _)| format!("keys.{}.{limit}", key.name)));
+    }
+    let sections = [
+        ("store", file.store.is_some()),
+        ("shared", file.shared.is_some()),
+        ("prices", file.prices.is_some()),
+    ];
+    silent
+        .extend(sections.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
+    for (name, alias) in &file.models {
+        if alias.targets.len() > 1 {
+            silent.push(format!("models.{name}.targets after the first"));
+        }
+        if alias.routing != file::Routing::Priority {
+            silent.push(format!("models.{name}.routing"));
+        }
+    }
+    silent.into_iter().map(|what| format!("`{what}` has no effect in this version")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> String {
+        Config::parse("t.toml", text, false).unwrap_err().to_string()
+    }
+
+    const LOCAL: &str =
+        "[providers.local]\nkind = \"openai-compatible\"\nbase_url = \"http://127.0.0.1:1/v1\"\n";
+
+    #[test]
+    fn an_empty_file_serves_simulated_providers_or_those_of_the_environment() {
+        let config = Config::parse("t.toml", "", true).unwrap();
+        assert_eq!(config.source, Source::Simulated);
+        assert_eq!(config.listen, "127.0.0.1:4000");
+        assert_eq!(config.names.providers.len(), 3);
+    }
+
+    #[test]
+    fn a_local_server_needs_a_url_and_no_key() {
+        let config = Config::parse("t.toml", LOCAL, false).unwrap();
+        assert_eq!(config.source, Source::File);
+        assert_eq!(&*config.names.providers[0].name, "local");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_path() {
+        for (text, expected) in [
+            (
+                "[providers.opnai]\n",
+                "`providers.opnai.kind`: no preset `opnai`; did you mean `openai`?",
+            ),
+            ("[providers.x]\nkind = \"openai-compatible\"\n", "`providers.x.base_url`: "),
+            (
+                "[providers.openai]\napi_key = \"env:TOLLGATE_TEST_UNSET\"\n",
+                "`providers.openai.api_key`: the environment variable TOLLGATE_TEST_UNSET",
+            ),
+            (
+                "[providers.x]\nkind = \"openai-compatible\"\nbase_url = \"127.0.0.1\"\n",
+                "`providers.x.base_url`: `127.0.0.1` is no http or https URL",
+            ),
+            (
+                "[providers.x]\nkind = \"openai-compatible\"\nbase_url = \"http://h\"\nprotocols = [\"openai\"]\n",
+                "`providers.x.protocols[0]`: unknown protocol `openai`",
+            ),
+            ("[[keys]]\nname = \"a\"\nkey = \"\"\n", "`keys[0].key`: "),
+            (
+                "[[keys]]\nname = \"a\"\nkey = \"k1\"\n[[keys]]\nname = \"a\"\nkey = \"k2\"\n",
+                "`keys[1].name`: ",
+            ),
+            (
+                "[[keys]]\nname = \"a\"\nkey = \"k1\"\n[[keys]]\nname = \"b\"\nkey = \"k1\"\n",
+                "`keys[1].key`: ",
+            ),
+        ] {
+            let message = message(text);
+            assert!(message.contains(expected), "{message}");
+        }
+        let dangling = format!("{LOCAL}[models.fast]\ntargets = [\"locl/m\"]\n");
+        let message = message(&dangling);
+        assert!(message.contains("`models.fast.targets[0]`"), "{message}");
+        assert!(message.contains("did you mean `local/m`?"), "{message}");
+        let empty = format!("{LOCAL}[models.fast]\ntargets = []\n");
+        assert!(self::message(&empty).contains("`models.fast.targets`"));
+    }
+
+    #[test]
+    fn limits_that_are_not_enforced_are_said_so() {
+        let text = format!("{LOCAL}[[keys]]\nname = \"a\"\nkey = \"k\"\nrpm = 5\n");
+        let config = Config::parse("t.toml", &text, false).unwrap();
+        assert!(config.warnings[0].contains("keys.a.rpm"));
+    }
+}

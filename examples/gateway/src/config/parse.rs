@@ -1,0 +1,94 @@
+//! From text to [`File`], with errors that say where and what to write instead.
+
+use serde::Deserialize;
+
+use super::{ConfigError, file::File};
+
+/// Reads a file's text. `name` is how errors call the file.
+///
+/// Errors: path within the file, line, and the nearest valid key.
+pub(crate) fn parse(name: &str, text: &str) -> Result<File, ConfigError> {
+    let document = toml::Deserializer::parse(text)
+        .map_err(|error| ConfigError::new(place(name, text, error.span()), error.message()))?;
+    let mut track = serde_path_to_error::Track::new();
+    let document = serde_path_to_error::Deserializer::new(document, &mut track);
+    File::deserialize(document).map_err(|error| {
+        let path = track.path().to_string();
+        let place = place(name, text, error.span());
+        ConfigError::new(place, format!("`{path}`: {}", with_hint(error.message())))
+    })
+}
+
+fn place(name: &str, text: &str, span: Option<std::ops::Range<usize>>) -> String {
+    let Some(span) = span else { return name.to_owned() };
+    let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
+    format!("{name}:{line}")
+}
+
+/// Adds the nearest valid key to serde's message about an unknown one.
+fn with_hint(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = quoted.next().filter(|_| message.starts_with("unknown "));
+    let nearest = unknown.and_then(|unknown| nearest(unknown, quoted));
+    match (unknown, nearest) {
+        (Some(unknown), Some(nearest)) => {
+            format!("unknown key `{unknown}`; did you mean `{nearest}`?")
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// Returns the candidate most like `name`, if any is like it at all.
+pub(crate) fn nearest<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> String {
+        parse("tollgate.toml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_path_line_and_neighbour() {
+        let message = message("[server]\nlisten = \"x\"\n\n[providers.local]\nbase_ulr = \"y\"\n");
+        assert!(message.starts_with("tollgate.toml:5: "), "{message}");
+        assert!(message.contains("providers.local"), "{message}");
+        assert!(message.contains("did you mean `base_url`?"), "{message}");
+    }
+
+    #[test]
+    fn a_wrong_kind_is_named_with_path_and_line() {
+        let message = message("[[keys]]\nname = 1\nkey = \"x\"\n");
+        assert!(message.contains(":2: `keys[0].name`"), "{message}");
+        assert!(message.contains("expected a string"), "{message}");
+    }
+
+    #[test]
+    fn broken_toml_is_named_with_its_line() {
+        assert!(message("[server]\nlisten = \n").starts_with("tollgate.toml:2: "));
+    }
+
+    #[test]
+    fn durations_are_words() {
+        let file = parse("f", "[deadlines]\nidle = \"90s\"\nconnect = \"250ms\"").unwrap();
+        assert_eq!(file.deadlines.idle, Some(std::time::Duration::from_secs(90)));
+        assert!(message("[deadlines]\nidle = \"soon\"").contains("`deadlines.idle`"));
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let file = parse("f", "[[keys]]\nname = \"a\"\nkey = \"sk-1234\"").unwrap();
+        assert!(!format!("{file:?}").contains("1234"));
+    }
+}

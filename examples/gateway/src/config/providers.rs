@@ -1,0 +1,248 @@
+//! Providers: presets, what the file says of them, what the environment has.
+
+use std::sync::Arc;
+
+use http::{HeaderName, Uri};
+use indexmap::IndexMap;
+use tollgate_core::{Protocol, Secret};
+use tollgate_keys::Credential;
+use tollgate_upstream::{Auth, PRESETS, Preset, preset};
+
+use super::{Wrong, file, keys::unset, parse::nearest};
+use crate::{
+    names::{Names, Provider},
+    state::CredentialsByName,
+};
+
+/// Where the providers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The configuration file.
+    File,
+    /// Keys found in the environment.
+    Environment,
+    /// The built-in simulation.
+    Simulated,
+}
+
+/// The providers and what proves to them who pays.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) list: Vec<Provider>,
+    pub(super) credentials: CredentialsByName,
+    pub(super) source: Source,
+}
+
+/// Returns the providers of the file, else those of the environment, else simulated ones, whose
+/// addresses are set when the simulation listens.
+pub(super) fn resolve(
+    file: &IndexMap<String, file::Provider>,
+    demo: bool,
+) -> Result<Resolved, Wrong> {
+    let mut resolved = Resolved {
+        list: Vec::new(),
+        credentials: CredentialsByName::default(),
+        source: Source::File,
+    };
+    if demo {
+        return Ok(simulated(resolved));
+    }
+    for (name, provider) in file {
+        resolved.declared(name, provider)?;
+    }
+    if resolved.list.is_empty() {
+        resolved.source = Source::Environment;
+        PRESETS.iter().for_each(|preset| resolved.found(preset));
+    }
+    if resolved.list.is_empty() { Ok(simulated(resolved)) } else { Ok(resolved) }
+}
+
+fn simulated(mut resolved: Resolved) -> Resolved {
+    resolved.source = Source::Simulated;
+    for name in ["openai", "anthropic", "gemini"] {
+        let preset = preset(name).expect("a preset of this name is built in");
+        let endpoints = preset.endpoints.iter();
+        let urls = endpoints.filter_map(|e| Some((e.protocol, parsed(e.base_url?)?))).collect();
+        let keys = [Secret::new("simulated")];
+        resolved.add(name, preset, urls, &keys);
+    }
+    resolved
+}
+
+impl Resolved {
+    /// A `[providers.NAME]` table.
+    fn declared(&mut self, name: &str, provider: &file::Provider) -> Result<(), Wrong> {
+        let path = format!("providers.{name}");
+        let kind = provider.kind.as_deref().unwrap_or(name);
+        let Some(preset) = preset(kind) else { return Err(no_preset(&path, kind)) };
+        let urls = endpoints(&path, preset, provider)?;
+        let keys = secrets(&path, preset, provider)?;
+        self.add(name, preset, urls, &keys);
+        Ok(())
+    }
+
+    /// A preset whose key the environment has.
+    fn found(&mut self, preset: &'static Preset) {
+        let Some(key) = from_environment(preset) else { return };
+        let endpoints = preset.endpoints.iter();
+        let urls = endpoints.filter_map(|e| Some((e.protocol, parsed(e.base_url?)?))).collect();
+        self.add(preset.name, preset, urls, &[key]);
+    }
+
+    /// Adds a provider with one deployment per key, or one that needs none.
+    fn add(
+        &mut self,
+        name: &str,
+        preset: &'static Preset,
+        endpoints: Vec<(Protocol, Uri)>,
+        keys: &[Secret],
+    ) {
+        let deployments: Vec<Arc<str>> = match keys.len() {
+            0 | 1 => vec![name.into()],
+            many => (1..=many).map(|n| format!("{name}#{n}").into()).collect(),
+        };
+        for (i, deployment) in deployments.iter().enumerate() {
+            for (protocol, _) in &endpoints {
+                let own = preset.endpoint(*protocol).map(|endpoint| endpoint.auth);
+                let auth = own.unwrap_or_else(|| usual(*protocol));
+                let credential = keys.get(i).map_or(Credential::None, |key| shown(auth, key));
+                self.credentials.insert((deployment.clone(), *protocol), credential);
+            }
+        }
+        let aliases = if preset.name == name { preset.aliases.to_vec() } else { Vec::new() };
+        self.list.push(Provider {
+            name: name.into(),
+            aliases,
+            endpoints,
+            deployments,
+            models: Vec::new(),
+        });
+    }
+}
+
+fn no_preset(path: &str, kind: &str) -> Wrong {
+    let names = PRESETS.iter().flat_map(|p| p.aliases.iter().chain([&p.name])).copied();
+    let hint = match nearest(kind, names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "set `kind`, for example to `openai-compatible`".to_owned(),
+    };
+    Wrong::new(format!("{path}.kind"), format!("no preset `{kind}`; {hint}"))
+}
+
+/// How each protocol's own provider is shown a key.
+fn usual(protocol: Protocol) -> Auth {
+    let own = PRESETS.iter().find_map(|preset| preset.endpoint(protocol));
+    own.map_or(Auth::Bearer, |endpoint| endpoint.auth)
+}
+
+fn shown(auth: Auth, key: &Secret) -> Credential {
+    match auth {
+        Auth::Header(name) => Credential::Header(HeaderName::from_static(name), key.clone()),
+        Auth::Bearer => Credential::Bearer(key.clone()),
+        _ => Credential::None,
+    }
+}
+
+/// The protocols it speaks, each at the file's address or else the preset's.
+fn endpoints(
+    path: &str,
+    preset: &Preset,
+    provider: &file::Provider,
+) -> Result<Vec<(Protocol, Uri)>, Wrong> {
+    let own = match &provider.base_url {
+        Some(url) => Some(base_url(path, url)?),
+        None => None,
+    };
+    protocols(path, preset, provider)?
+        .into_iter()
+        .map(|protocol| {
+            let usual = || preset.endpoint(protocol)?.base_url.and_then(parsed);
+            let missing = || Wrong::new(format!("{path}.base_url"), "is missing");
+            Ok((protocol, own.clone().or_else(usual).ok_or_else(missing)?))
+        })
+        .collect()
+}
+
+fn protocols(
+    path: &str,
+    preset: &Preset,
+    provider: &file::Provider,
+) -> Result<Vec<Protocol>, Wrong> {
+    let Some(names) = &provider.protocols else {
+        return Ok(preset.endpoints.iter().map(|endpoint| endpoint.protocol).collect());
+    };
+    let parsed = names.iter().enumerate().map(|(i, name)| {
+        let wrong = |e: tollgate_core::UnknownProtocol| {
+            Wrong::new(format!("{path}.protocols[{i}]"), e.to_string())
+        };
+        name.parse().map_err(wrong)
+    });
+    parsed.collect()
+}
+
+fn base_url(path: &str, url: &file::Text) -> Result<Uri, Wrong> {
+    let path = format!("{path}.base_url");
+    let text = url.resolve().map_err(|name| unset(&path, &name))?;
+    let text = text.trim_end_matches('/');
+    parsed(text).ok_or_else(|| Wrong::new(path, format!("`{text}` is no http or https URL")))
+}
+
+fn parsed(text: &str) -> Option<Uri> {
+    let uri: Uri = text.parse().ok()?;
+    let usable = matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some();
+    usable.then_some(uri)
+}
+
+/// The keys of the table, else the one the environment has for this preset.
+fn secrets(path: &str, preset: &Preset, provider: &file::Provider) -> Result<Vec<Secret>, Wrong> {
+    let single = provider.api_key.iter().map(|key| (format!("{path}.api_key"), key));
+    let many = provider.api_keys.iter().enumerate();
+    let many = many.map(|(i, key)| (format!("{path}.api_keys[{i}]"), key));
+    let mut secrets = Vec::new();
+    for (path, key) in single.chain(many) {
+        secrets.push(Secret::new(key.resolve().map_err(|name| unset(&path, &name))?));
+    }
+    if secrets.is_empty() {
+        secrets.extend(from_environment(preset));
+    }
+    if secrets.is_empty() && !preset.env.is_empty() && provider.base_url.is_none() {
+        let message = format!("is missing, and {} is not set", preset.env.join(" or "));
+        return Err(Wrong::new(format!("{path}.api_key"), message));
+    }
+    Ok(secrets)
+}
+
+fn from_environment(preset: &Preset) -> Option<Secret> {
+    let set = preset.env.iter().find_map(|name| std::env::var(name).ok());
+    set.map(Secret::new).filter(|key| !key.expose().is_empty())
+}
+
+/// What names mean: the providers, and the aliases of the file.
+pub(super) fn names(providers: Vec<Provider>, aliases: &IndexMap<String, file::Alias>) -> Names {
+    let aliases = aliases.iter().map(|(name, a)| (name.as_str().into(), a.targets.clone()));
+    Names { providers, aliases: aliases.collect() }
+}
+
+/// Every target of an alias must name a provider that is there.
+pub(super) fn check_targets(names: &Names) -> Result<(), Wrong> {
+    let known: Vec<_> = names.providers.iter().map(|p| &*p.name).collect();
+    for (alias, targets) in &names.aliases {
+        if targets.is_empty() {
+            return Err(Wrong::new(format!("models.{alias}.targets"), "names no target"));
+        }
+        for (i, target) in targets.iter().enumerate() {
+            let path = || format!("models.{alias}.targets[{i}]");
+            let Some((provider, model)) = target.split_once('/') else {
+                let message = format!("`{target}` is not of the form `provider/model`");
+                return Err(Wrong::new(path(), message));
+            };
+            if names.provider(provider).is_none() {
+                let hint = nearest(provider, known.iter().copied());
+                let hint = hint.map(|near| format!("; did you mean `{near}/{model}`?"));
+                let message = format!("no provider `{provider}`{}", hint.unwrap_or_default());
+                return Err(Wrong::new(path(), message));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! The simulated providers behind `--demo`: a real server on a loopback port of its own.
+
+use tokio::net::TcpListener;
+use tollgate_core::{Protocol, Secret};
+use tollgate_gateway::Config;
+use tollgate_keys::{Credential, generate};
+use tollgate_sim::Sim;
+
+use crate::Failed;
+
+/// Models the lists show; every other name is served too.
+const MODELS: [(&str, &[&str]); 3] = [
+    ("openai", &["gpt-5", "gpt-5-mini", "text-embedding-3-small"]),
+    ("anthropic", &["claude-sonnet-4-5", "claude-haiku-4-5"]),
+    ("gemini", &["gemini-2.5-pro", "gemini-2.5-flash", "gemini-embedding-001"]),
+];
+
+/// Starts the simulation, which serves as long as the process, and points `config` at it. It takes
+/// a key made for this run, so that credentials are mapped as with real providers.
+pub(crate) async fn start(config: &mut Config) -> Result<(), Failed> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    let key = generate()?;
+    let sim = Sim::new().with_key(key.expose());
+    tokio::spawn(async move {
+        if let Err(error) = sim.serve(listener, std::future::pending()).await {
+            tracing::error!(%error, "the simulated providers ended");
+        }
+    });
+    for provider in &mut config.names.providers {
+        for (protocol, url) in &mut provider.endpoints {
+            *url = base_url(*protocol, &address.to_string()).parse()?;
+        }
+        let known = MODELS.iter().find(|(name, _)| *name == &*provider.name);
+        provider.models = known.iter().flat_map(|(_, m)| m.iter().map(|m| (*m).into())).collect();
+    }
+    config.credentials.values_mut().for_each(|credential| replace(credential, &key));
+    Ok(())
+}
+
+fn base_url(protocol: Protocol, address: &str) -> String {
+    match protocol {
+        Protocol::OpenAiChat | Protocol::OpenAiResponses => format!("http://{address}/v1"),
+        _ => format!("http://{address}"),
+    }
+}
+
+fn replace(credential: &mut Credential, key: &Secret) {
+    match credential {
+        Credential::Bearer(secret) | Credential::Header(_, secret) => *secret = key.clone(),
+        _ => {}
+    }
+}

@@ -1,0 +1,238 @@
+//! Model names: aliases, `provider/model`, bare names; and whom they mean.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use http::Uri;
+use tollgate_core::{Call, Class, Plan, PlanStep, Principal, Protocol, Refusal, Target};
+use tollgate_route::Resolve;
+use tollgate_wire::ModelCard;
+
+/// A provider as routing sees it.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Its name in configuration.
+    pub name: Arc<str>,
+    /// Other names it answers to.
+    pub aliases: Vec<&'static str>,
+    /// Where it speaks which protocol.
+    pub endpoints: Vec<(Protocol, Uri)>,
+    /// Its deployments, one per key: each the name of a credential.
+    pub deployments: Vec<Arc<str>>,
+    /// The models it is known to serve, for model lists. Others are served too.
+    pub models: Vec<Arc<str>>,
+}
+
+impl Provider {
+    fn is_called(&self, name: &str) -> bool {
+        &*self.name == name || self.aliases.contains(&name)
+    }
+
+    fn speaks(&self, protocol: Protocol) -> Option<&Uri> {
+        self.endpoints.iter().find(|(p, _)| *p == protocol).map(|(_, url)| url)
+    }
+
+    /// One target per deployment, in order.
+    fn targets(&self, protocol: Protocol, model: &str) -> Vec<Arc<Target>> {
+        let Some(base_url) = self.speaks(protocol) else { return Vec::new() };
+        let model: Arc<str> = model.into();
+        let target = |deployment: &Arc<str>| {
+            let mut target =
+                Target::new(self.name.clone(), protocol, model.clone(), base_url.clone());
+            target.deployment = deployment.clone();
+            target.credential = Some(deployment.clone());
+            Arc::new(target)
+        };
+        self.deployments.iter().map(target).collect()
+    }
+}
+
+/// Everything a model name can mean.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// In order of precedence for bare names.
+    pub providers: Vec<Provider>,
+    /// Alias to names of targets.
+    pub aliases: BTreeMap<Box<str>, Vec<String>>,
+}
+
+impl Names {
+    /// Returns the name on which a key's allowed models are checked: an alias as it is, anything
+    /// else as `provider/model`.
+    pub fn canonical<'a>(&self, asked: &'a str, protocol: Protocol) -> Cow<'a, str> {
+        if self.aliases.contains_key(asked) {
+            return Cow::Borrowed(asked);
+        }
+        match self.find(asked, protocol) {
+            Ok((provider, model)) => Cow::Owned(format!("{}/{model}", provider.name)),
+            Err(_) => Cow::Borrowed(asked),
+        }
+    }
+
+    /// Returns the models a key may ask for, aliases first.
+    pub fn list(&self, principal: Option<&Principal>) -> Vec<ModelCard> {
+        let aliases = self.aliases.keys().map(|alias| card(alias.to_string(), "tollgate"));
+        let models = self.providers.iter().flat_map(|provider| {
+            let name = &provider.name;
+            provider.models.iter().map(move |model| card(format!("{name}/{model}"), name))
+        });
+        let allowed = |card: &ModelCard| principal.is_none_or(|p| p.models.allows(&card.id));
+        aliases.chain(models).filter(allowed).collect()
+    }
+
+    /// Describes one model, if the name means anything.
+    pub fn describe(&self, asked: &str, protocol: Protocol) -> Option<ModelCard> {
+        if self.aliases.contains_key(asked) {
+            return Some(card(asked.to_owned(), "tollgate"));
+        }
+        let (provider, _) = self.find(asked, protocol).ok()?;
+        Some(card(asked.to_owned(), &provider.name))
+    }
+
+    /// Finds a provider by its name or an alias of it.
+    pub fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.is_called(name))
+    }
+
+    /// Finds the provider of a `provider/model` or bare name, and its own name for the model.
+    fn find<'a>(
+        &self,
+        asked: &'a str,
+        protocol: Protocol,
+    ) -> Result<(&Provider, &'a str), Refusal> {
+        if let Some((name, model)) = asked.split_once('/') {
+            return self.provider(name).map(|p| (p, model)).ok_or_else(|| self.unknown(asked));
+        }
+        let native = self.providers.iter().find(|provider| provider.speaks(protocol).is_some());
+        native.map(|provider| (provider, asked)).ok_or_else(|| self.unknown(asked))
+    }
+
+    fn unknown(&self, asked: &str) -> Refusal {
+        let names: Vec<_> = self.providers.iter().map(|p| format!("`{}/…`", p.name)).collect();
+        let message = format!(
+            "no model `{asked}` here: ask for an alias or {}",
+            if names.is_empty() { "configure a provider".to_owned() } else { names.join(", ") }
+        );
+        Refusal::new(Class::NotFound, message).param("model")
+    }
+
+    fn targets(&self, name: &str, protocol: Protocol) -> Result<Vec<Arc<Target>>, Refusal> {
+        let (provider, model) = self.find(name, protocol)?;
+        if model.is_empty() {
+            return Err(self.unknown(name));
+        }
+        let targets = provider.targets(protocol, model);
+        if targets.is_empty() {
+            let message = format!("provider `{}` does not speak {protocol}", provider.name);
+            return Err(Refusal::new(Class::InvalidRequest, message).param("model"));
+        }
+        Ok(targets)
+    }
+}
+
+impl Resolve for Names {
+    fn resolve(&self, call: &Call, _: Option<&Principal>) -> Result<Plan, Refusal> {
+        let asked = call.model.as_deref().unwrap_or_default();
+        let (names, reason) = match self.aliases.get(asked) {
+            Some(names) => (names.iter().map(String::as_str).collect(), "the alias lists it"),
+            None => (vec![asked], "asked for by name"),
+        };
+        let mut plan = Plan::default();
+        let mut refused = None;
+        for name in names {
+            match self.targets(name, call.protocol) {
+                Ok(targets) => plan.chosen.extend(targets.into_iter().map(step(reason))),
+                Err(refusal) => refused = refused.or(Some(refusal)),
+            }
+        }
+        match refused {
+            Some(refusal) if plan.chosen.is_empty() => Err(refusal),
+            _ => Ok(plan),
+        }
+    }
+}
+
+fn step(reason: &'static str) -> impl Fn(Arc<Target>) -> PlanStep {
+    move |target| PlanStep { target, reason: reason.into() }
+}
+
+fn card(id: String, owner: &str) -> ModelCard {
+    ModelCard { id, owner: owner.to_owned(), ..ModelCard::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{CallFacts, Operation};
+
+    use super::*;
+
+    fn provider(name: &'static str, protocol: Protocol) -> Provider {
+        Provider {
+            name: name.into(),
+            aliases: if name == "gemini" { vec!["google"] } else { vec![] },
+            endpoints: vec![(protocol, Uri::from_static("http://127.0.0.1/v1"))],
+            deployments: vec![name.into()],
+            models: vec!["m".into()],
+        }
+    }
+
+    fn names() -> Names {
+        Names {
+            providers: vec![
+                provider("openai", Protocol::OpenAiChat),
+                provider("local", Protocol::OpenAiChat),
+                provider("gemini", Protocol::Gemini),
+            ],
+            aliases: [("fast".into(), vec!["gemini/flash".to_owned(), "local/mini".to_owned()])]
+                .into(),
+        }
+    }
+
+    fn first(protocol: Protocol, model: &str) -> Result<String, Refusal> {
+        let call = Call::new(protocol, Operation::Generate);
+        let call = CallFacts { model: Some(model.into()), ..CallFacts::clone(&call) }.into();
+        names().resolve(&call, None).map(|plan| plan.first().map(|t| t.name()).unwrap_or_default())
+    }
+
+    #[test]
+    fn names_mean_providers() {
+        use Protocol::{Gemini, OpenAiChat};
+        for (protocol, asked, target) in [
+            (OpenAiChat, "local/llama/3", "local/llama/3"),
+            (OpenAiChat, "gpt-5", "openai/gpt-5"),
+            (Gemini, "google/flash", "gemini/flash"),
+            (Gemini, "flash", "gemini/flash"),
+            (OpenAiChat, "fast", "local/mini"),
+            (Gemini, "fast", "gemini/flash"),
+        ] {
+            assert_eq!(first(protocol, asked).unwrap(), target, "{asked}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_what_is_wrong() {
+        let unknown = first(Protocol::OpenAiChat, "nobody/x").unwrap_err();
+        assert_eq!((unknown.class, unknown.param.as_deref()), (Class::NotFound, Some("model")));
+        assert!(unknown.message.contains("`openai/…`"), "{}", unknown.message);
+        let foreign = first(Protocol::Gemini, "openai/gpt-5").unwrap_err();
+        assert_eq!(foreign.class, Class::InvalidRequest);
+        assert_eq!(first(Protocol::OpenAiChat, "openai/").unwrap_err().class, Class::NotFound);
+        assert_eq!(first(Protocol::AnthropicMessages, "x").unwrap_err().class, Class::NotFound);
+    }
+
+    #[test]
+    fn allowed_models_are_checked_on_canonical_names() {
+        let names = names();
+        let canonical = |asked| names.canonical(asked, Protocol::OpenAiChat).into_owned();
+        assert_eq!(canonical("gpt-5"), "openai/gpt-5");
+        assert_eq!(canonical("google/flash"), "gemini/flash");
+        assert_eq!(canonical("fast"), "fast");
+    }
+
+    #[test]
+    fn lists_show_what_the_key_may_use() {
+        let mut principal = Principal::new(tollgate_core::KeyId::new("k"), "k");
+        principal.models = tollgate_core::AllowedModels::only(["fast", "local/*"]);
+        let listed: Vec<_> = names().list(Some(&principal)).into_iter().map(|c| c.id).collect();
+        assert_eq!(listed, ["fast", "local/m"]);
+    }
+}

@@ -1,0 +1,188 @@
+//! The outermost layer: gives each call its id, answers health checks, writes the response headers.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use pin_project_lite::pin_project;
+use tollgate_core::{CallId, Deadline, Reply, Served};
+use tollgate_wire::{Caller, dialect};
+use tower::{Layer, Service};
+
+const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-call-id");
+const TARGET: HeaderName = HeaderName::from_static("x-tollgate-target");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
+
+/// Whether new requests should come here; shared with whoever decides to drain.
+#[derive(Clone, Debug)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// Returns a readiness that says yes.
+    pub fn ready() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// Says no from now on.
+    pub fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Layer of [`Edge`].
+#[derive(Clone, Debug)]
+pub(super) struct EdgeLayer {
+    readiness: Readiness,
+    total: Option<Duration>,
+}
+
+impl EdgeLayer {
+    /// Returns the layer; `readiness` is what `/readyz` says.
+    pub(super) fn new(readiness: Readiness) -> Self {
+        Self { readiness, total: None }
+    }
+
+    /// Sets how long a whole call may take. Default: no limit.
+    pub(super) fn total(mut self, total: Option<Duration>) -> Self {
+        self.total = total;
+        self
+    }
+}
+
+impl<S> Layer<S> for EdgeLayer {
+    type Service = Edge<S>;
+
+    fn layer(&self, inner: S) -> Edge<S> {
+        Edge { inner, readiness: self.readiness.clone(), total: self.total }
+    }
+}
+
+/// Middleware that gives each call its id, answers `/healthz` and `/readyz`, and shows on each
+/// answer which call it is and who answered.
+#[derive(Clone, Debug)]
+pub(super) struct Edge<S> {
+    inner: S,
+    readiness: Readiness,
+    total: Option<Duration>,
+}
+
+impl<S> Edge<S> {
+    fn health(&self, method: &Method, path: &str) -> Option<Response<Bytes>> {
+        let ok = match path {
+            "/healthz" => true,
+            "/readyz" => self.readiness.is_ready(),
+            _ => return None,
+        };
+        if method != Method::GET && method != Method::HEAD {
+            return None;
+        }
+        let (status, text) = match ok {
+            true => (StatusCode::OK, "ok\n"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        };
+        let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+        *response.status_mut() = status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        Some(response)
+    }
+}
+
+impl<S, B, ResBody> Service<Request<B>> for Edge<S>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+{
+    type Response = Response<Reply<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(response) = self.health(request.method(), request.uri().path()) {
+            return ResponseFuture { state: State::Health { response: Some(response) } };
+        }
+        request.extensions_mut().insert(CallId::random());
+        if let Some(total) = self.total {
+            request.extensions_mut().insert(Deadline(Instant::now() + total));
+        }
+        let caller = Caller::of(&request);
+        ResponseFuture { state: State::Calling { future: self.inner.call(request), caller } }
+    }
+}
+
+pin_project! {
+    /// Response future of [`Edge`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    #[derive(Debug)]
+    enum State<F> {
+        Health { response: Option<Response<Bytes>> },
+        Calling { #[pin] future: F, caller: Caller },
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<Reply<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Health { response } => {
+                let response = response.take().expect("polled after completion");
+                Poll::Ready(Ok(response.map(Reply::own)))
+            }
+            StateProj::Calling { future, caller } => {
+                let mut response = ready!(future.poll(cx))?;
+                label(*caller, &mut response);
+                Poll::Ready(Ok(response.map(Reply::inner)))
+            }
+        }
+    }
+}
+
+/// Shows which call this was and who answered; hides what describes our account.
+fn label<B>(caller: Caller, response: &mut Response<B>) {
+    let served = response.extensions().get::<Served>().cloned();
+    let headers = response.headers_mut();
+    tollgate_upstream::strip_account_headers(headers);
+    let id = text(&caller.id.to_string());
+    let request_id = dialect(caller.protocol).request_id_header();
+    if let (Some(id), false) = (id.clone(), headers.contains_key(request_id)) {
+        headers.insert(HeaderName::from_static(request_id), id);
+    }
+    let target = served.as_ref().and_then(|served| text(&served.target.name()));
+    let attempts = served.as_ref().map(|served| HeaderValue::from(served.attempts));
+    for (name, value) in [(CALL_ID, id), (TARGET, target), (ATTEMPTS, attempts)] {
+        if let Some(value) = value {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn text(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok()
+}

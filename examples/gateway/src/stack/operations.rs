@@ -1,0 +1,156 @@
+//! What is answered beside the stack: model lists, and paths that are nobody's.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use pin_project_lite::pin_project;
+use tollgate_core::{Class, Operation, Principal, Refusal, Reply};
+use tollgate_wire::{Caller, Located, dialect, locate};
+use tower::{Layer, Service};
+
+use crate::state::SharedState;
+
+/// Layer of [`Operations`].
+#[derive(Clone, Debug)]
+pub(super) struct OperationsLayer {
+    state: SharedState,
+}
+
+impl OperationsLayer {
+    /// Returns the layer; model lists show the names of `state`.
+    pub(super) fn new(state: SharedState) -> Self {
+        Self { state }
+    }
+}
+
+impl<S> Layer<S> for OperationsLayer {
+    type Service = Operations<S>;
+
+    fn layer(&self, inner: S) -> Operations<S> {
+        Operations { inner, state: self.state.clone() }
+    }
+}
+
+/// Middleware that answers model lists in the asking protocol's shape, says 404 or 405 where no
+/// protocol has such a path, and passes on everything that names a model.
+#[derive(Clone, Debug)]
+pub(super) struct Operations<S> {
+    inner: S,
+    state: SharedState,
+}
+
+impl<S> Operations<S> {
+    fn own<B>(&self, request: &Request<B>) -> Option<Response<Bytes>> {
+        let caller = Caller::of(request);
+        let Some(located) = locate(request.method(), request.uri().path(), request.headers())
+        else {
+            return Some(nobodys(caller, request));
+        };
+        let principal = request.extensions().get::<Arc<Principal>>().map(|p| &**p);
+        match located.route.operation {
+            Operation::ListModels => Some(self.list(&located, principal)),
+            Operation::GetModel => Some(self.describe(caller, &located)),
+            _ => None,
+        }
+    }
+
+    fn list(&self, located: &Located, principal: Option<&Principal>) -> Response<Bytes> {
+        let cards = self.state.load().names.list(principal);
+        json(dialect(located.protocol).render_models(&cards))
+    }
+
+    fn describe(&self, caller: Caller, located: &Located) -> Response<Bytes> {
+        let asked = located.route.model.as_deref().unwrap_or_default();
+        match self.state.load().names.describe(asked, located.protocol) {
+            Some(card) => json(dialect(located.protocol).render_model(&card)),
+            None => caller.refuse(
+                Refusal::new(Class::NotFound, format!("no model `{asked}` here")).param("model"),
+            ),
+        }
+    }
+}
+
+fn json(body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// Answers what no protocol knows: 405 where the path exists for another method, else 404.
+fn nobodys<B>(caller: Caller, request: &Request<B>) -> Response<Bytes> {
+    let (method, path) = (request.method(), request.uri().path());
+    let others = [Method::GET, Method::POST];
+    let allowed = others.iter().find(|m| locate(m, path, request.headers()).is_some());
+    let refusal = Refusal::new(Class::NotFound, format!("no such route: {method} {path}"));
+    let mut response = caller.refuse(refusal.code("route_not_found"));
+    if let Some(allow) = allowed.and_then(|m| HeaderValue::from_str(m.as_str()).ok()) {
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+impl<S, B, ResBody> Service<Request<B>> for Operations<S>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+{
+    type Response = Response<Reply<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let state = match self.own(&request) {
+            Some(response) => State::Own { response: Some(response) },
+            None => State::Calling { future: self.inner.call(request) },
+        };
+        ResponseFuture { state }
+    }
+}
+
+pin_project! {
+    /// Response future of [`Operations`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    #[derive(Debug)]
+    enum State<F> {
+        Own { response: Option<Response<Bytes>> },
+        Calling { #[pin] future: F },
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<Reply<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Own { response } => {
+                let response = response.take().expect("polled after completion");
+                Poll::Ready(Ok(response.map(Reply::own)))
+            }
+            StateProj::Calling { future } => {
+                Poll::Ready(Ok(ready!(future.poll(cx))?.map(Reply::inner)))
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the stack reads while it serves: one snapshot, replaced whole.
+
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use tollgate_core::{Call, Plan, Principal, Protocol, Refusal, Target};
+use tollgate_keys::{Canonical, Credential, Credentials, KeyHash, KeyRecord, KeyStore};
+use tollgate_route::Resolve;
+
+use crate::names::Names;
+
+/// Credentials by the name targets call them and the protocol they are shown in.
+pub type CredentialsByName = HashMap<(Arc<str>, Protocol), Credential>;
+
+/// Everything that can change while the gateway runs.
+pub struct State {
+    /// What model names mean.
+    pub names: Names,
+    /// What proves to the providers who pays.
+    pub credentials: CredentialsByName,
+    /// The keys of the file, then those of the data directory.
+    pub keys: Vec<Arc<dyn KeyStore>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+/// The snapshot in force. Readers take it once per request; a reload replaces it.
+#[derive(Clone, Debug)]
+pub struct SharedState(Arc<ArcSwap<State>>);
+
+impl SharedState {
+    /// Starts with `state`.
+    pub fn new(state: State) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(state)))
+    }
+
+    /// Returns the snapshot in force.
+    pub fn load(&self) -> arc_swap::Guard<Arc<State>> {
+        self.0.load()
+    }
+
+    /// Puts another snapshot in force. Requests under way keep theirs.
+    pub fn replace(&self, state: State) {
+        self.0.store(Arc::new(state));
+    }
+}
+
+impl Canonical for SharedState {
+    fn canonical<'a>(&self, asked: &'a str, protocol: Protocol) -> Cow<'a, str> {
+        self.load().names.canonical(asked, protocol)
+    }
+}
+
+impl KeyStore for SharedState {
+    fn lookup(&self, hash: &KeyHash) -> Option<Arc<KeyRecord>> {
+        self.load().keys.iter().find_map(|store| store.lookup(hash))
+    }
+}
+
+impl Resolve for SharedState {
+    fn resolve(&self, call: &Call, principal: Option<&Principal>) -> Result<Plan, Refusal> {
+        self.load().names.resolve(call, principal)
+    }
+}
+
+impl Credentials for SharedState {
+    fn credential(&self, target: &Target) -> Option<Credential> {
+        let state = self.load();
+        let name = target.credential.clone()?;
+        state.credentials.get(&(name, target.protocol)).cloned()
+    }
+}

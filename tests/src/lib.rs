@@ -1,0 +1,45 @@
+//! What the whole tests share: a gateway in front of an upstream of the test's own.
+
+use std::{collections::HashMap, sync::Arc};
+
+use http::Uri;
+use tollgate_core::{KeyId, Principal, Protocol, Secret};
+use tollgate_gateway::{Names, Provider, SharedState, State};
+use tollgate_keys::{Credential, KeyHash, KeyRecord, MemoryKeys};
+
+/// The client key every gateway of the tests accepts.
+pub const CLIENT_KEY: &str = "sk-tg-canary-of-the-client-0123456789";
+
+/// The provider key every gateway of the tests holds.
+pub const PROVIDER_KEY: &str = "sk-canary-of-the-provider-9876543210";
+
+/// Returns the state of a gateway with one provider, `upstream`, that speaks `protocol` at
+/// `base_url`, and for each of `models` an alias of the same name.
+///
+/// # Panics
+///
+/// When `base_url` is no URI.
+pub fn state(protocol: Protocol, base_url: &str, models: &[&str]) -> SharedState {
+    let name: Arc<str> = "upstream".into();
+    let base_url: Uri = base_url.parse().expect("a base URL");
+    let provider = Provider {
+        name: name.clone(),
+        aliases: Vec::new(),
+        endpoints: vec![(protocol, base_url)],
+        deployments: vec![name.clone()],
+        models: Vec::new(),
+    };
+    let alias = |model: &&str| ((*model).into(), vec![format!("upstream/{model}")]);
+    SharedState::new(State {
+        names: Names { providers: vec![provider], aliases: models.iter().map(alias).collect() },
+        credentials: HashMap::from([(name, Credential::bearer(Secret::new(PROVIDER_KEY)))]),
+        keys: vec![Arc::new(client_keys())],
+    })
+}
+
+fn client_keys() -> MemoryKeys {
+    let keys = MemoryKeys::new();
+    let principal = Principal::new(KeyId::new("test"), "test");
+    keys.insert(KeyHash::of(&Secret::new(CLIENT_KEY)), KeyRecord::new(principal));
+    keys
+}
