@@ -1,4 +1,5 @@
 //! The layers alone in front of an axum router.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{convert::Infallible, time::Duration};
 
@@ -14,15 +15,15 @@ use tower::ServiceExt;
 const DELTA: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\
                      \"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hi\"}}\n\n";
 
-fn stream(script: Script) -> impl IntoResponse {
+fn stream(script: &Script) -> impl IntoResponse + use<> {
     ([(CONTENT_TYPE, "text/event-stream")], Body::new(script.body()))
 }
 
 /// An application of somebody's, one of whose routes speaks a protocol of ours.
 fn app() -> Router {
     Router::new()
-        .route("/v1/messages", post(|| async { stream(Script::new(DELTA).reset()) }))
-        .route("/v1/chat/completions", post(|| async { stream(Script::new(": hi\n\n").stall()) }))
+        .route("/v1/messages", post(|| async { stream(&Script::new(DELTA).reset()) }))
+        .route("/v1/chat/completions", post(|| async { stream(&Script::new(": hi\n\n").stall()) }))
         .route("/hello", post(|| async { "hello" }))
 }
 

@@ -1,4 +1,5 @@
 //! Every body of the crate keeps the body contract.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::convert::Infallible;
 

@@ -5,7 +5,7 @@ use tower_layer::Layer;
 use super::Sse;
 use crate::Limits;
 
-/// Layer that gives clients honest event streams. See the [module](self).
+/// Layer that gives clients honest event streams. See the [module](super).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SseLayer {
     settings: Settings,
