@@ -37,6 +37,7 @@ impl Default for Limits {
 
 /// What became of an answer behind the [`Gate`].
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // the large one is the happy path
 pub enum Gated<B> {
     /// It has content: head, what was held and the rest, byte for byte. Or it is none of the
     /// gate's business.
