@@ -74,7 +74,6 @@ impl Failed {
         self.whole
             && self.head.extensions.get::<Failure>().is_none()
             && !self.head.headers.contains_key(http::header::CONTENT_ENCODING)
-            && media(&self.head.headers) == Media::Json
             && tollgate_wire::json::is_valid(&self.body.joined())
     }
 }
