@@ -2,12 +2,13 @@
 //!
 //! [`Upstream`] is a service for any request body. Where a request goes and what of it an upstream
 //! may see is decided by pure functions ([`url`], [`headers`]); what is known of a provider is data
-//! ([`Preset`]); how a protocol is carried at hosts with paths of their own is [`transport`]; who proves
-//! who pays where a key in a header is not enough is a [`Signer`].
+//! ([`Preset`]); how a protocol is carried at hosts with paths of their own is [`transport`]; where a
+//! key in a header is not enough to prove who pays, a [`Signer`] does.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod body;
+mod builder;
 mod connect;
 mod envelope;
 mod error;
@@ -31,13 +32,14 @@ pub use self::sign::{AwsKeys, SigV4};
 pub use self::sign::{GoogleAccount, GoogleToken, InvalidAccount};
 pub use self::{
     body::UpstreamBody,
+    builder::Builder,
     connect::{Dialed, Dialer, Resolver},
     future::ResponseFuture,
     headers::strip_account_headers,
     hosting::{Hosting, Place},
     preset::{Auth, Endpoint, PRESETS, Preset, preset},
     proxy::{InvalidProxy, Proxies},
-    service::{Builder, HttpsConnector, Upstream},
+    service::{HttpsConnector, Upstream},
     sign::{Signer, Signing},
     tls::InvalidPem,
 };
