@@ -1,10 +1,10 @@
 //! What the whole tests share: a gateway in front of an upstream of the test's own.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use http::Uri;
 use tollgate_core::{KeyId, Principal, Protocol, Secret};
-use tollgate_gateway::{Names, Provider, SharedState, State};
+use tollgate_gateway::{CredentialsByName, Names, Provider, SharedState, State};
 use tollgate_keys::{Credential, KeyHash, KeyRecord, MemoryKeys};
 
 /// The client key every gateway of the tests accepts.
@@ -32,7 +32,10 @@ pub fn state(protocol: Protocol, base_url: &str, models: &[&str]) -> SharedState
     let alias = |model: &&str| ((*model).into(), vec![format!("upstream/{model}")]);
     SharedState::new(State {
         names: Names { providers: vec![provider], aliases: models.iter().map(alias).collect() },
-        credentials: HashMap::from([(name, Credential::bearer(Secret::new(PROVIDER_KEY)))]),
+        credentials: CredentialsByName::from([(
+            (name, protocol),
+            Credential::Bearer(Secret::new(PROVIDER_KEY)),
+        )]),
         keys: vec![Arc::new(client_keys())],
     })
 }

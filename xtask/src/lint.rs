@@ -7,7 +7,8 @@ use crate::run::{Step, cargo, run};
 /// Format, clippy, docs, and each crate alone with each of its features.
 pub(crate) fn all() -> Step {
     run(cargo(&["fmt", "--all", "--check"]))?;
-    let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    let clippy =
+        ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     run(cargo(&clippy))?;
     run(docs())?;
     each_alone()
@@ -24,8 +25,15 @@ fn each_alone() -> Step {
     for (package, features) in packages()? {
         run(cargo(&["check", "--quiet", "-p", &package, "--no-default-features"]))?;
         for feature in features.iter().filter(|feature| *feature != "default") {
-            let args =
-                ["check", "--quiet", "-p", &package, "--no-default-features", "--features", feature];
+            let args = [
+                "check",
+                "--quiet",
+                "-p",
+                &package,
+                "--no-default-features",
+                "--features",
+                feature,
+            ];
             run(cargo(&args))?;
         }
     }
@@ -55,5 +63,9 @@ fn field(manifest: &str, name: &str) -> String {
 fn features(manifest: &str) -> Vec<String> {
     let after = manifest.split_once("\n[features]\n").map(|(_, rest)| rest).unwrap_or_default();
     let section = after.split("\n[").next().unwrap_or_default();
-    section.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key.to_owned()).collect()
+    section
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(key, _)| key.to_owned())
+        .collect()
 }

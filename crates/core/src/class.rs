@@ -366,13 +366,29 @@ mod tests {
         assert!(std::error::Error::source(&error).is_some());
     }
 
+    /// What a boxing body makes of an error.
+    #[derive(Debug)]
+    struct Boxed(BoxError);
+
+    impl fmt::Display for Boxed {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+
+    impl std::error::Error for Boxed {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
     #[test]
     fn our_own_error_is_found_under_wrappers() {
         let own = StreamError::new(Class::Timeout, "idle").code("idle_timeout");
-        let wrapper = StreamError::new(Class::ServerError, "outer").source(own);
-        let wrapped = std::io::Error::other(wrapper.source.unwrap());
-        let found = StreamError::from_boxed(Box::new(std::io::Error::other(wrapped)));
+        let wrapped = Boxed(Box::new(Boxed(Box::new(own))));
+        let found = StreamError::from_boxed(Box::new(wrapped));
         assert_eq!((found.class(), found.stable_code()), (Class::Timeout, Some("idle_timeout")));
+        assert_eq!(found.message(), "idle");
     }
 
     #[test]

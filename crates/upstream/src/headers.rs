@@ -46,13 +46,12 @@ const NOT_RETURNED: [&str; 5] =
 const ACCOUNT: [&str; 4] =
     ["openai-organization", "openai-project", "anthropic-organization-id", "x-goog-quota-user"];
 
-const ACCOUNT_PREFIXES: [&str; 6] = [
+const ACCOUNT_PREFIXES: [&str; 5] = [
     "x-ratelimit-",
     "ratelimit-",
     "anthropic-ratelimit-",
     "anthropic-priority-",
     "anthropic-fast-",
-    "x-tollgate-",
 ];
 
 /// Leaves the headers an upstream may see.

@@ -1,4 +1,5 @@
 use http::{HeaderMap, Method};
+use percent_encoding::percent_decode_str;
 use tollgate_core::Protocol;
 
 use crate::{Route, dialect};
@@ -66,6 +67,11 @@ pub(crate) fn guess(path: &str, headers: &HeaderMap) -> Protocol {
         .unwrap_or(Protocol::OpenAiChat)
 }
 
+/// Returns a model's name as it stands in a path, without the escapes clients put there.
+pub(crate) fn decoded(model: &str) -> String {
+    percent_decode_str(model).decode_utf8_lossy().into_owned()
+}
+
 fn split_prefix(path: &str) -> (usize, &'static [Protocol]) {
     PREFIXES
         .into_iter()
@@ -113,6 +119,18 @@ mod tests {
         assert_eq!(located.protocol, Protocol::Gemini);
         assert_eq!(located.route.operation, Operation::Generate);
         assert_eq!(located.route.model.as_deref(), Some("g"));
+    }
+
+    #[test]
+    fn escapes_in_a_models_name_are_undone() {
+        for (method, path) in [
+            (Method::GET, "/v1/models/openai%2Fgpt-5"),
+            (Method::GET, "/anthropic/v1/models/openai%2fgpt-5"),
+            (Method::POST, "/v1beta/models/openai%2Fgpt-5:countTokens"),
+        ] {
+            let located = located(&method, path, None).unwrap();
+            assert_eq!(located.route.model.as_deref(), Some("openai/gpt-5"), "{path}");
+        }
     }
 
     #[test]

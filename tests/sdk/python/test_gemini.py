@@ -57,8 +57,9 @@ def test_models(client):
 
 
 def test_wrong_key(gateway):
+    client = client_of(gateway, "wrong")
     with pytest.raises(errors.ClientError) as raised:
-        client_of(gateway, "wrong").models.generate_content(model=MODEL, contents="Say hello")
+        client.models.generate_content(model=MODEL, contents="Say hello")
     assert raised.value.code == 401 and raised.value.status == "UNAUTHENTICATED"
 
 

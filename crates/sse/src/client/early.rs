@@ -27,6 +27,7 @@ pub(super) struct Waiting<F, B> {
 
 /// What came first.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // taken apart at once, never stored
 pub(super) enum Sooner<B, E> {
     Answer(Result<Gated<B>, E>),
     Words(Bytes),

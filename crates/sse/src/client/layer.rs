@@ -5,7 +5,7 @@ use tower_layer::Layer;
 use super::Sse;
 use crate::Limits;
 
-/// Layer that gives clients honest event streams. See the [module](self).
+/// Layer that gives clients honest event streams. See the [module](super).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SseLayer {
     settings: Settings,
@@ -49,7 +49,7 @@ impl SseLayer {
     /// Sends keep-alives also before the first content. Default: off.
     ///
     /// The first of them gives up the status line: the answer is then a 200 stream, and whatever
-    /// fails becomes an error event in it. It concerns calls whose
+    /// fails becomes an error event in it, an error of the inner service included. It concerns calls whose
     /// [`Call`](tollgate_core::Call) says that a stream is asked for, in protocols that have a
     /// keep-alive.
     pub fn keep_alive_before_commit(mut self) -> Self {

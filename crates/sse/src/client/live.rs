@@ -42,19 +42,24 @@ pub(super) struct KeepAlive {
     idle: Duration,
     words: &'static [u8],
     since: Instant,
+    /// Something was sent since the clock was last read: it is read only where one must wait.
+    busy: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl KeepAlive {
     pub(super) fn new(idle: Duration, words: &'static [u8]) -> Self {
-        Self { idle, words, since: Instant::now(), sleep: None }
+        Self { idle, words, since: Instant::now(), busy: false, sleep: None }
     }
 
     fn touch(&mut self) {
-        self.since = Instant::now();
+        self.busy = true;
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        if std::mem::take(&mut self.busy) {
+            self.since = Instant::now();
+        }
         loop {
             let due = self.since + self.idle;
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));

@@ -25,7 +25,7 @@ impl Default for Deadlines {
     }
 }
 
-/// Layer that limits how long one upstream may be silent. See the [module](self).
+/// Layer that limits how long one upstream may be silent. See the [module](super).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeadlineLayer {
     deadlines: Deadlines,

@@ -12,8 +12,9 @@ pub(super) const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// ends its event at once; a `\n` that follows in the next chunk still belongs to that line end.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// The stream's first byte was seen.
+    /// What may be a byte order mark is over, and how many bytes of it were seen.
     begun: bool,
+    mark: usize,
     /// The last byte seen belongs to a line that has not ended.
     inside: bool,
     /// The last byte seen was a `\r` that ended a line.
@@ -32,8 +33,8 @@ impl Lines {
         mut at: usize,
         mut fields: Option<&mut Fields>,
     ) -> Option<usize> {
-        if !std::mem::replace(&mut self.begun, true) && chunk.starts_with(BOM) {
-            at += BOM.len();
+        if !self.begun {
+            at = self.skip_mark(chunk);
         }
         if self.continues_line_end(chunk, at) {
             at += 1;
@@ -41,7 +42,7 @@ impl Lines {
         self.after_cr &= at == chunk.len();
         while at < chunk.len() {
             let rest = &chunk[at..];
-            self.alive |= !self.inside && matches!(rest[0], b'd' | b'e' | 0xEF);
+            self.alive |= !self.inside && matches!(rest[0], b'd' | b'e');
             let Some(length) = memchr2(b'\n', b'\r', rest) else {
                 self.inside = true;
                 return None;
@@ -63,6 +64,17 @@ impl Lines {
             }
         }
         None
+    }
+
+    /// Skips a byte order mark, or the part of it that is in `chunk`.
+    fn skip_mark(&mut self, chunk: &[u8]) -> usize {
+        let rest = &BOM[self.mark..];
+        let skipped = rest.iter().zip(chunk).take_while(|(mark, byte)| mark == byte).count();
+        self.mark += skipped;
+        self.begun = self.mark == BOM.len() || skipped < chunk.len();
+        // Half a mark is the start of a line that says nothing.
+        self.inside = self.begun && self.mark > 0 && self.mark < BOM.len();
+        skipped
     }
 
     /// Whether the byte at `at` is the second half of a `\r\n` whose first half came earlier.

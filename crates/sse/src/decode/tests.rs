@@ -182,6 +182,24 @@ fn an_array_is_clean_only_when_closed() {
     }
 }
 
+#[test]
+fn skipping_finds_the_same_events_as_reading() {
+    for (framing, text) in [(Framing::Sse, MIXED), (Framing::JsonArray, ARRAY)] {
+        for size in 1..text.len() {
+            let (mut reads, mut skips) = (Decoder::new(framing), Decoder::new(framing));
+            for chunk in text.as_bytes().chunks(size) {
+                reads.push(Bytes::copy_from_slice(chunk));
+                skips.push(Bytes::copy_from_slice(chunk));
+                while let Some(event) = reads.next().unwrap() {
+                    assert_eq!(skips.skip().unwrap(), Some(!event.is_keep_alive()));
+                }
+                assert_eq!(skips.skip().unwrap(), None);
+                assert_eq!(reads.position(), skips.position());
+            }
+        }
+    }
+}
+
 const MIXED: &str = "\u{feff}: hi\n\nevent: a\r\ndata: {\"t\":\"é\u{1f600}\"}\r\n\r\ndata: 1\rdata: 2\r\r\
                      retry: 1\n\n\ndata: {}\r\n\n: c\r\n\r\ndata: [DONE]";
 const ARRAY: &str = "[{\"a\":\"\\\\\"},\r\n{\"b\":\"]\\\"}é\",\"c\":[{}]}\n,{}]\n";

@@ -80,6 +80,7 @@ impl<B> GatedBody<B> {
     }
 
     /// Takes the stream out of its body, or gives the body back if it is none.
+    #[allow(clippy::result_large_err)] // it is the body itself, not an error
     pub(crate) fn into_stream(self) -> Result<StreamParts<B>, Self> {
         match self.kind {
             Kind::Opened { opened: Opened { what: What::Stream(stream), rest, trailers } } => {

@@ -15,6 +15,7 @@ use crate::{
     date,
     json::{self, Object},
     members,
+    path::decoded,
     peek::Peek,
 };
 
@@ -43,7 +44,7 @@ impl Dialect for AnthropicMessages {
             ("GET", _) => (Operation::GetModel, Some(path.strip_prefix("/v1/models/")?)),
             _ => return None,
         };
-        let model = model.map(str::to_owned);
+        let model = model.map(decoded);
         (model.as_deref() != Some("")).then_some(Route { operation, model, stream: false })
     }
 

@@ -14,6 +14,7 @@ use crate::{
     Automaton, Dialect, Fault, ModelCard, Rendered, Route,
     json::{self, Object},
     members,
+    path::decoded,
     peek::Peek,
 };
 
@@ -134,17 +135,6 @@ fn list_route(rest: &str) -> Option<Route> {
         _ => (Operation::GetModel, Some(rest.strip_prefix('/').filter(|id| !id.is_empty())?)),
     };
     Some(Route { operation, model: model.map(decoded), stream: false })
-}
-
-/// Undoes what clients do to the two characters that a path gives a meaning.
-fn decoded(model: &str) -> String {
-    let mut model = model.to_owned();
-    for (escaped, plain) in [("%2F", "/"), ("%2f", "/"), ("%3A", ":"), ("%3a", ":")] {
-        if model.contains(escaped) {
-            model = model.replace(escaped, plain);
-        }
-    }
-    model
 }
 
 fn read_config(key: &str, value: &[u8], peek: &mut Peek) {

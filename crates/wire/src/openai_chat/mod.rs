@@ -12,6 +12,7 @@ use crate::{
     aim::aim_body,
     json::{self, Object},
     members, openai,
+    path::decoded,
     peek::Peek,
 };
 
@@ -40,7 +41,7 @@ impl Dialect for OpenAiChat {
             ("GET", _) => (Operation::GetModel, Some(path.strip_prefix("/models/")?)),
             _ => return None,
         };
-        let model = model.map(str::to_owned);
+        let model = model.map(decoded);
         (model.as_deref() != Some("")).then_some(Route { operation, model, stream: false })
     }
 
