@@ -1,13 +1,13 @@
 //! The two sides of the comparison, and the simulated providers behind both.
 
 use std::{
-    fs, io,
-    net::{SocketAddr, TcpListener as StdListener},
+    fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     rc::Rc,
-    thread,
 };
 
+use tokio::net::TcpListener;
 use tollgate_sim::Sim;
 
 use crate::{
@@ -77,18 +77,11 @@ impl Drop for Bench {
     }
 }
 
-/// Serves simulated providers from a thread of their own, as long as this process lives.
-pub(crate) fn simulate(sim: Sim) -> Result<SocketAddr, Failed> {
-    let listener = StdListener::bind("127.0.0.1:0")?;
-    listener.set_nonblocking(true)?;
+/// Serves simulated providers from this thread, as long as its runtime lives.
+pub(crate) async fn simulate(sim: Sim) -> Result<SocketAddr, Failed> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    thread::spawn(move || -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            sim.serve(listener, std::future::pending()).await
-        })
-    });
+    tokio::spawn(sim.serve(listener, std::future::pending()));
     Ok(address)
 }
 
