@@ -4,10 +4,6 @@
 //! measure is taken in rounds that alternate between the two programs, and a ratio is the median of
 //! the rounds' ratios: what else happens on the machine disturbs both sides of a round. CPU is user
 //! and system time of the program's threads as the scheduler counts it.
-//!
-//! Providers and load generator are one thread that never sleeps. Else the slower of two programs
-//! would be charged for more than it does: whoever writes to a sleeping thread pays for waking it,
-//! and the faster the program the less its peers sleep.
 
 mod ask;
 mod client;
@@ -69,18 +65,11 @@ fn run(options: &Options) -> Result<Vec<Row>, Failed> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().event_interval(8).build()?;
     runtime.block_on(async {
-        tokio::spawn(stay_awake());
         let bench = bench(options, pinned).await?;
         let effort = if options.quick { Effort::QUICK } else { Effort::FULL };
         report::heading();
         scenario::all(&bench, &effort, options.only.as_deref()).await
     })
-}
-
-async fn stay_awake() {
-    loop {
-        tokio::task::yield_now().await;
-    }
 }
 
 async fn bench(options: &Options, pinned: bool) -> Result<Bench, Failed> {

@@ -103,14 +103,27 @@ fn each<T>(rounds: &[(T, T)], of: impl Fn(&T) -> f64) -> Vec<(f64, f64)> {
 }
 
 /// Returns the CPU time per answer in microseconds, under a closed loop of `CONNECTIONS`.
+///
+/// Providers and load generator, which are one thread, do not sleep meanwhile. Else the slower of
+/// two programs would be charged for more than it does: whoever writes to a sleeping thread pays
+/// for waking it, and the faster the program the less its peers sleep.
 async fn cpu_per_answer(process: &Process, ask: &Ask, lasting: Duration) -> Result<f64, Failed> {
     let mut clients = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
         clients.push(warm(process.address, ask).await?);
     }
+    let awake = tokio::spawn(stay_awake());
     let before = process.cpu()?;
-    let answers = hammer(clients, ask, lasting).await?;
-    Ok(micros(process.cpu()? - before) / answers as f64)
+    let answers = hammer(clients, ask, lasting).await;
+    let spent = process.cpu()? - before;
+    awake.abort();
+    Ok(micros(spent) / answers? as f64)
+}
+
+async fn stay_awake() {
+    loop {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Returns a connection that has been used, as a client's in the middle of its work.
