@@ -20,6 +20,7 @@ mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
 mod path;
+pub mod patch;
 pub mod peek;
 mod said;
 mod stream;
