@@ -30,7 +30,8 @@ impl Default for Limits {
 }
 
 /// Serves `service` on `listener` until `stop` says true, then lets running answers end for
-/// [`Limits::drain`].
+/// [`Limits::drain`]. So long as they do, the listener stays open: whoever asks for `/readyz` is
+/// told not to come, and new calls are refused by the service in their own protocol.
 ///
 /// Returns how many connections had to be cut.
 pub async fn serve<S, B>(
@@ -48,21 +49,27 @@ where
 {
     let graceful = GracefulShutdown::new();
     let server = Arc::new(server(limits));
+    tokio::select! {
+        () = accept(&listener, |socket| connection(&server, Some(&graceful), socket, &service)) => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    let open = graceful.count();
+    tokio::select! {
+        () = accept(&listener, |socket| connection(&server, None, socket, &service)) => open,
+        drained = tokio::time::timeout(limits.drain, graceful.shutdown()) => match drained {
+            Ok(()) => 0,
+            Err(_) => open,
+        },
+    }
+}
+
+/// Accepts connections for as long as it is polled.
+async fn accept(listener: &TcpListener, mut connection: impl FnMut(TcpStream)) {
     loop {
-        let socket = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        match socket {
-            Ok((socket, _)) => connection(&server, &graceful, socket, service.clone()),
+        match listener.accept().await {
+            Ok((socket, _)) => connection(socket),
             Err(error) => pause_after(&error).await,
         }
-    }
-    drop(listener);
-    let open = graceful.count();
-    match tokio::time::timeout(limits.drain, graceful.shutdown()).await {
-        Ok(()) => 0,
-        Err(_) => open,
     }
 }
 
@@ -73,11 +80,12 @@ fn server(limits: Limits) -> auto::Builder<TokioExecutor> {
     server
 }
 
+/// Serves one connection in a task; `graceful` is told of it where it is to be waited for.
 fn connection<S, B>(
     server: &Arc<auto::Builder<TokioExecutor>>,
-    graceful: &GracefulShutdown,
+    graceful: Option<&GracefulShutdown>,
     socket: TcpStream,
-    service: S,
+    service: &S,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -87,11 +95,15 @@ fn connection<S, B>(
 {
     // Without it every short stream stalls 40 ms between Nagle and delayed acknowledgements.
     let _ = socket.set_nodelay(true);
-    let (server, watcher) = (server.clone(), graceful.watcher());
+    let (server, watcher) = (server.clone(), graceful.map(GracefulShutdown::watcher));
+    let service = TowerToHyperService::new(service.clone());
     tokio::spawn(async move {
-        let service = TowerToHyperService::new(service);
-        let connection = server.serve_connection(TokioIo::new(socket), service);
-        if let Err(error) = watcher.watch(connection.into_owned()).await {
+        let connection = server.serve_connection(TokioIo::new(socket), service).into_owned();
+        let ended = match watcher {
+            Some(watcher) => watcher.watch(connection).await,
+            None => connection.await,
+        };
+        if let Err(error) = ended {
             tracing::debug!(error, "connection ended");
         }
     });

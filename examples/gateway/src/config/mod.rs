@@ -162,6 +162,11 @@ fn warnings(file: &File) -> Vec<String> {
     ];
     silent
         .extend(sections.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
+    for (name, provider) in &file.providers {
+        if provider.deadlines != file::Deadlines::default() {
+            silent.push(format!("providers.{name}.deadlines"));
+        }
+    }
     for (name, alias) in &file.models {
         if alias.targets.len() > 1 {
             silent.push(format!("models.{name}.targets after the first"));
@@ -242,8 +247,9 @@ mod tests {
 
     #[test]
     fn limits_that_are_not_enforced_are_said_so() {
-        let text = format!("{LOCAL}[[keys]]\nname = \"a\"\nkey = \"k\"\nrpm = 5\n");
-        let config = Config::parse("t.toml", &text, false).unwrap();
+        let limits = "deadlines.idle = \"1s\"\n[[keys]]\nname = \"a\"\nkey = \"k\"\nrpm = 5\n";
+        let config = Config::parse("t.toml", &format!("{LOCAL}{limits}"), false).unwrap();
         assert!(config.warnings[0].contains("keys.a.rpm"));
+        assert!(config.warnings[1].contains("providers.local.deadlines"));
     }
 }

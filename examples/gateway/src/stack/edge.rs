@@ -1,4 +1,5 @@
-//! The outermost layer: gives each call its id, answers health checks, writes the response headers.
+//! The outermost layer: gives each call its id, answers health checks, writes the response headers,
+//! refuses new calls while the gateway drains.
 
 use std::{
     future::Future,
@@ -14,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
-use tollgate_core::{CallId, Deadline, Reply, Served};
+use tollgate_core::{CallId, Class, Deadline, Refusal, Reply, Served};
 use tollgate_wire::{Caller, dialect};
 use tower::{Layer, Service};
 
@@ -70,8 +71,8 @@ impl<S> Layer<S> for EdgeLayer {
     }
 }
 
-/// Middleware that gives each call its id, answers `/healthz` and `/readyz`, and shows on each
-/// answer which call it is and who answered.
+/// Middleware that gives each call its id, answers `/healthz` and `/readyz`, shows on each answer
+/// which call it is and who answered, and refuses new calls once draining began.
 #[derive(Clone, Debug)]
 pub(super) struct Edge<S> {
     inner: S,
@@ -114,15 +115,27 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if let Some(response) = self.health(request.method(), request.uri().path()) {
-            return ResponseFuture { state: State::Health { response: Some(response) } };
+            return ResponseFuture { state: State::Own { response: Some(response) } };
         }
         request.extensions_mut().insert(CallId::random());
         if let Some(total) = self.total {
             request.extensions_mut().insert(Deadline(Instant::now() + total));
         }
         let caller = Caller::of(&request);
+        if !self.readiness.is_ready() {
+            let response = Some(draining(caller));
+            return ResponseFuture { state: State::Own { response } };
+        }
         ResponseFuture { state: State::Calling { future: self.inner.call(request), caller } }
     }
+}
+
+/// Another replica, or this one started again, can answer at once.
+fn draining(caller: Caller) -> Response<Bytes> {
+    let refusal = Refusal::new(Class::Overloaded, "the gateway is shutting down: ask again");
+    let mut response = caller.refuse(refusal.retry_after(Duration::from_secs(1)));
+    label(caller, &mut response);
+    response
 }
 
 pin_project! {
@@ -138,7 +151,7 @@ pin_project! {
     #[project = StateProj]
     #[derive(Debug)]
     enum State<F> {
-        Health { response: Option<Response<Bytes>> },
+        Own { response: Option<Response<Bytes>> },
         Calling { #[pin] future: F, caller: Caller },
     }
 }
@@ -151,7 +164,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Health { response } => {
+            StateProj::Own { response } => {
                 let response = response.take().expect("polled after completion");
                 Poll::Ready(Ok(response.map(Reply::own)))
             }
