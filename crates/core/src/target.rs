@@ -48,9 +48,13 @@ impl Target {
         }
     }
 
-    /// Returns `provider/model`, as `x-tollgate-target` shows it.
+    /// Returns `provider/model`, as `x-tollgate-target` shows it; the provider alone where a
+    /// request names no model.
     pub fn name(&self) -> String {
-        format!("{}/{}", self.provider, self.model)
+        match &*self.model {
+            "" => self.provider.to_string(),
+            model => format!("{}/{model}", self.provider),
+        }
     }
 }
 
