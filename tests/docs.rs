@@ -1,6 +1,6 @@
 //! The book builds, its links lead somewhere, and what it shows is what there is.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::{
     collections::HashSet,

@@ -57,7 +57,7 @@ fn cases() -> &'static [Case] {
 }
 
 fn read() -> Vec<Case> {
-    let recorded = recordings("").unwrap_or_else(|absent| panic!("{absent}"));
+    let recorded = recordings("").expect("trials run only where the recordings are");
     let (mut cases, mut others) = (Vec::new(), BTreeMap::<_, usize>::new());
     for recording in recorded {
         match Case::of(recording) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use tollgate_core::{Class, Protocol};
 use tollgate_sim::Sim;

@@ -1,6 +1,6 @@
 //! The example as its reader meets it: a program, and a client that reads its stream.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::time::Duration;
 

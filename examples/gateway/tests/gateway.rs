@@ -271,7 +271,9 @@ async fn logs_at_their_loudest_have_neither_bodies_nor_keys() {
         r#"{{"model":"m","stream":true,"messages":[{{"role":"user","content":"{asked}"}}]}}"#
     );
     for http2_only in [false, true] {
-        let client = Client::builder(TokioExecutor::new()).http2_only(http2_only).build_http();
+        let mut client = Client::builder(TokioExecutor::new());
+        client.http2_only(http2_only);
+        let client = client.build_http::<Full<Bytes>>();
         for (header, shown) in [
             ("authorization", "Bearer sk-client-canary"),
             ("x-api-key", "sk-client-canary"),
