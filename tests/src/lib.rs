@@ -47,3 +47,20 @@ fn client_keys() -> MemoryKeys {
     keys.insert(KeyHash::of(&Secret::new(CLIENT_KEY)), KeyRecord::new(principal));
     keys
 }
+
+/// The code of the README and of the book, run as doc tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../CONTRIBUTING.md")]
+    struct Contributing;
+    #[doc = include_str!("../../docs/getting-started.md")]
+    struct GettingStarted;
+    #[doc = include_str!("../../docs/one-layer.md")]
+    struct OneLayer;
+    #[doc = include_str!("../../docs/configuration.md")]
+    struct Configuration;
+    #[doc = include_str!("../../docs/architecture.md")]
+    struct Architecture;
+}

@@ -293,8 +293,9 @@ mod tests {
 
     #[test]
     fn limits_that_are_not_enforced_are_said_so() {
-        let text = format!("{LOCAL}[[keys]]\nname = \"a\"\nkey = \"k\"\nrpm = 5\n");
-        let config = Config::parse("t.toml", &text, false).unwrap();
+        let limits = "deadlines.connect = \"1s\"\n[[keys]]\nname = \"a\"\nkey = \"k\"\nrpm = 5\n";
+        let config = Config::parse("t.toml", &format!("{LOCAL}{limits}"), false).unwrap();
         assert!(config.warnings[0].contains("keys.a.rpm"));
+        assert!(config.warnings[1].contains("providers.local.deadlines"));
     }
 }
