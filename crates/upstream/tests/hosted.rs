@@ -13,7 +13,7 @@ use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 use tollgate_core::{
     Body, Cause, Class, Failure, Protocol, Refusal, Secret, Sent, Target, Transport,
 };
-use tollgate_testkit::{Answer, Script, Upstream as Fake, recordings, require_shared};
+use tollgate_testkit::{Answer, Upstream as Fake};
 use tollgate_upstream::{
     AwsKeys, GoogleAccount, GoogleToken, InvalidAccount, Proxies, SigV4, Upstream, UpstreamBody,
 };
@@ -88,33 +88,6 @@ async fn counting_tokens_at_bedrock_is_refused_without_asking() {
     let answer = ask(&Upstream::new(), "/v1/messages/count_tokens", bedrock(addr)).await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     assert!(answer.extensions().get::<Refusal>().is_some() && fake.received().is_empty());
-}
-
-/// What Bedrock was recorded to stream comes out as Anthropic streams it.
-#[tokio::test]
-async fn bedrocks_recorded_streams_become_server_sent_events() {
-    if require_shared("fixtures/recorded/anthropic-messages").is_none() {
-        return;
-    }
-    let recordings = recordings("anthropic-messages").unwrap();
-    let streams = recordings.iter().filter(|r| r.request.path.ends_with("-response-stream"));
-    let mut read = 0;
-    for recording in streams.filter(|r| r.response.status == 200) {
-        let answer =
-            Answer::new(StatusCode::OK, Script::new(recording.response.body()).split_every(97))
-                .header("content-type", "application/vnd.amazon.eventstream");
-        let (addr, _guard) = Fake::always(answer).serve().await.unwrap();
-        let answer = ask(&Upstream::new(), "/v1/messages", bedrock(addr)).await;
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        let text = text(answer).await;
-        assert!(
-            text.starts_with("event: message_start\ndata: {\"type\":\"message_start\""),
-            "{text}"
-        );
-        assert_eq!(text.matches("event: message_stop\n").count(), 1, "{}", recording.id);
-        read += 1;
-    }
-    assert!(read > 3, "{read} streams");
 }
 
 fn account(token_service: SocketAddr) -> GoogleAccount {
