@@ -56,7 +56,7 @@ fn node() -> Step {
     let tests = copy(&root().join("tests/sdk/node"), &folder)?;
     have_node(&folder)?;
     install_modules(&folder)?;
-    let mut test = within(&folder, "node", &["--test"]);
+    let mut test = within(&folder, "node", &["--test", "--test-reporter=spec"]);
     test.args(tests).env("TOLLGATE_BIN", gateway());
     run(test)
 }

@@ -89,6 +89,26 @@ async fn usage_comes_in_a_chat_stream_only_when_asked_for() {
 }
 
 #[tokio::test]
+async fn a_named_call_brings_its_arguments_in_every_protocol() {
+    let prompt = r#"x [[sim:call:time:{"zone":["utc"]}]]"#;
+    let wanted = json!({"zone": ["utc"]});
+    for (protocol, _) in PATHS {
+        let (_, _, answer) = plain(&Sim::new(), protocol, "m", prompt).await;
+        let call = match protocol {
+            Protocol::OpenAiChat => &answer["choices"][0]["message"]["tool_calls"][0]["function"],
+            Protocol::OpenAiResponses => &answer["output"][0],
+            Protocol::AnthropicMessages => &answer["content"][0],
+            _ => &answer["candidates"][0]["content"]["parts"][0]["functionCall"],
+        };
+        let given = ["arguments", "input", "args"].iter().find_map(|key| call.get(*key)).unwrap();
+        let given = given.as_str().map_or_else(|| given.clone(), |s| s.parse().unwrap());
+        assert_eq!((&call["name"], &given), (&json!("time"), &wanted), "{protocol}");
+        let streamed = text(&Sim::new(), protocol, "m", prompt).await;
+        assert!(streamed.contains(r#""name":"time""#), "{protocol}");
+    }
+}
+
+#[tokio::test]
 async fn responses_events_are_numbered_from_zero() {
     let stream = text(&Sim::new(), Protocol::OpenAiResponses, "sim-thinking", "x").await;
     for (n, event) in events(&stream).iter().enumerate() {

@@ -197,3 +197,9 @@ test("a stream left in the middle harms nothing", async () => {
   assert.ok((await ask(client, "Say hello")).id);
   assert.ok(performance.now() - started < 4000);
 });
+
+test("two lines in the environment are enough", async () => {
+  process.env.ANTHROPIC_BASE_URL = gateway.url + "/anthropic";
+  process.env.ANTHROPIC_API_KEY = gateway.key;
+  assert.ok((await ask(new Anthropic(), "Say hello")).id);
+});

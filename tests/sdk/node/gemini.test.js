@@ -173,3 +173,9 @@ test("a stream left in the middle harms nothing", async () => {
   assert.ok((await ask(clientOf(), "Say hello")).text);
   assert.ok(performance.now() - started < 4000);
 });
+
+test("two lines in the environment are enough", async () => {
+  process.env.GOOGLE_GEMINI_BASE_URL = gateway.url + "/gemini";
+  process.env.GEMINI_API_KEY = gateway.key;
+  assert.ok((await ask(new GoogleGenAI({}), "Say hello")).text);
+});

@@ -257,3 +257,9 @@ test("keys in the Azure way", async () => {
   const defaultHeaders = { "api-key": gateway.key, authorization: null };
   assert.ok((await chat(clientOf({ apiKey: "unused", defaultHeaders }), "Say hello")).id);
 });
+
+test("two lines in the environment are enough", async () => {
+  process.env.OPENAI_BASE_URL = gateway.url + "/openai/v1";
+  process.env.OPENAI_API_KEY = gateway.key;
+  assert.ok((await chat(new OpenAI(), "Say hello")).id);
+});

@@ -113,9 +113,18 @@ test("Claude Code with a token and a model by its full name", async () => {
   assertMade(ran, at, JSON.parse(ran.out).result);
 });
 
-test("Codex", async () => {
-  const config = `
-model = "openai/gpt-5"
+for (const model of ["gpt-5", "openai/gpt-5"]) {
+  test(`Codex asking for ${model}`, async () => {
+    const at = place({ ".codex/config.toml": codexConfig(model) });
+    const prompt = call("exec_command", { cmd: COMMAND });
+    const args = ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", prompt];
+    const ran = await run("@openai/codex/bin/codex.js", args, at, { TOLLGATE_KEY: gateway.key });
+    assertMade(ran, at, ran.out);
+  });
+}
+
+const codexConfig = (model) => `
+model = "${model}"
 model_provider = "tollgate"
 check_for_update_on_startup = false
 analytics.enabled = false
@@ -127,12 +136,6 @@ base_url = "${gateway.url}/openai/v1"
 env_key = "TOLLGATE_KEY"
 wire_api = "responses"
 `;
-  const at = place({ ".codex/config.toml": config });
-  const prompt = call("exec_command", { cmd: COMMAND });
-  const args = ["exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", prompt];
-  const ran = await run("@openai/codex/bin/codex.js", args, at, { TOLLGATE_KEY: gateway.key });
-  assertMade(ran, at, ran.out);
-});
 
 test("Gemini CLI", async () => {
   const settings = {

@@ -167,6 +167,12 @@ def test_wrong_key(gateway):
     assert "sk-wrong" not in str(raised.value)
 
 
+def test_two_lines_in_the_environment_are_enough(gateway, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", gateway.url + "/anthropic")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", gateway.key)
+    assert anthropic.Anthropic().messages.create(**ask("Say hello")).content
+
+
 def test_auth_token(gateway):
     base = gateway.url + "/anthropic"
     client = anthropic.Anthropic(base_url=base, auth_token=gateway.key, max_retries=0)

@@ -277,6 +277,13 @@ def test_headers(client):
     assert headers["x-tollgate-target"] == MODEL and headers["x-tollgate-call-id"]
 
 
+def test_two_lines_in_the_environment_are_enough(gateway, monkeypatch):
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", gateway.url + "/gemini")
+    monkeypatch.setenv("GEMINI_API_KEY", gateway.key)
+    monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+    assert ask(genai.Client(), "Say hello").text
+
+
 def test_key_in_the_query(gateway):
     url = f"{gateway.url}/gemini/v1beta/models/{MODEL}:generateContent?key={gateway.key}"
     body = json.dumps({"contents": [{"parts": [{"text": "Say hello"}]}]}).encode()

@@ -356,6 +356,12 @@ def test_headers_and_raw_responses(client):
     assert lines[-1] == "data: [DONE]" and answer.headers["x-tollgate-call-id"]
 
 
+def test_two_lines_in_the_environment_are_enough(gateway, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", gateway.url + "/openai/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", gateway.key)
+    assert chat(openai.OpenAI(), "Say hello").id
+
+
 def test_keys_in_the_azure_way(gateway):
     headers = {"api-key": gateway.key, "Authorization": openai.Omit()}
     assert chat(client_of(gateway, "unused"), "Say hello", extra_headers=headers).choices
