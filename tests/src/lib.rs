@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Uri;
 use tollgate_core::{KeyId, Principal, Protocol, Secret};
-use tollgate_gateway::{CredentialsByName, Names, Provider, SharedState, State};
+use tollgate_gateway::{CredentialsByName, Names, Patience, Provider, SharedState, State};
 use tollgate_keys::{Credential, KeyHash, KeyRecord, MemoryKeys};
 
 /// The client key every gateway of the tests accepts.
@@ -37,6 +37,7 @@ pub fn state(protocol: Protocol, base_url: &str, models: &[&str]) -> SharedState
             Credential::Bearer(Secret::new(PROVIDER_KEY)),
         )]),
         keys: vec![Arc::new(client_keys())],
+        patience: Patience::default(),
     })
 }
 

@@ -1,5 +1,4 @@
-//! The outermost layer: gives each call its id, answers health checks, writes the response headers,
-//! refuses new calls while the gateway drains.
+//! The outermost layer: gives each call its id, answers health checks, writes the response headers.
 
 use std::{
     future::Future,
@@ -9,15 +8,17 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
-use tollgate_core::{CallId, Class, Deadline, Refusal, Reply, Served};
+use tollgate_core::{Deadline, Reply, Served};
 use tollgate_wire::{Caller, dialect};
 use tower::{Layer, Service};
+
+use crate::state::SharedState;
 
 const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-call-id");
 const TARGET: HeaderName = HeaderName::from_static("x-tollgate-target");
@@ -47,19 +48,13 @@ impl Readiness {
 #[derive(Clone, Debug)]
 pub(super) struct EdgeLayer {
     readiness: Readiness,
-    total: Option<Duration>,
+    state: SharedState,
 }
 
 impl EdgeLayer {
-    /// Returns the layer; `readiness` is what `/readyz` says.
-    pub(super) fn new(readiness: Readiness) -> Self {
-        Self { readiness, total: None }
-    }
-
-    /// Sets how long a whole call may take. Default: no limit.
-    pub(super) fn total(mut self, total: Option<Duration>) -> Self {
-        self.total = total;
-        self
+    /// Returns the layer; `readiness` is what `/readyz` says, `state` how long a call may take.
+    pub(super) fn new(readiness: Readiness, state: SharedState) -> Self {
+        Self { readiness, state }
     }
 }
 
@@ -67,17 +62,17 @@ impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
 
     fn layer(&self, inner: S) -> Edge<S> {
-        Edge { inner, readiness: self.readiness.clone(), total: self.total }
+        Edge { inner, readiness: self.readiness.clone(), state: self.state.clone() }
     }
 }
 
-/// Middleware that gives each call its id, answers `/healthz` and `/readyz`, shows on each answer
-/// which call it is and who answered, and refuses new calls once draining began.
+/// Middleware that gives each call its id, answers `/healthz` and `/readyz`, and shows on each
+/// answer which call it is and who answered.
 #[derive(Clone, Debug)]
 pub(super) struct Edge<S> {
     inner: S,
     readiness: Readiness,
-    total: Option<Duration>,
+    state: SharedState,
 }
 
 impl<S> Edge<S> {
@@ -115,27 +110,15 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if let Some(response) = self.health(request.method(), request.uri().path()) {
-            return ResponseFuture { state: State::Own { response: Some(response) } };
+            return ResponseFuture { state: State::Health { response: Some(response) } };
         }
-        request.extensions_mut().insert(CallId::random());
-        if let Some(total) = self.total {
+        if let Some(total) = self.state.load().patience.total {
             request.extensions_mut().insert(Deadline(Instant::now() + total));
         }
         let caller = Caller::of(&request);
-        if !self.readiness.is_ready() {
-            let response = Some(draining(caller));
-            return ResponseFuture { state: State::Own { response } };
-        }
+        request.extensions_mut().insert(caller);
         ResponseFuture { state: State::Calling { future: self.inner.call(request), caller } }
     }
-}
-
-/// Another replica, or this one started again, can answer at once.
-fn draining(caller: Caller) -> Response<Bytes> {
-    let refusal = Refusal::new(Class::Overloaded, "the gateway is shutting down: ask again");
-    let mut response = caller.refuse(refusal.retry_after(Duration::from_secs(1)));
-    label(caller, &mut response);
-    response
 }
 
 pin_project! {
@@ -151,7 +134,7 @@ pin_project! {
     #[project = StateProj]
     #[derive(Debug)]
     enum State<F> {
-        Own { response: Option<Response<Bytes>> },
+        Health { response: Option<Response<Bytes>> },
         Calling { #[pin] future: F, caller: Caller },
     }
 }
@@ -164,7 +147,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Own { response } => {
+            StateProj::Health { response } => {
                 let response = response.take().expect("polled after completion");
                 Poll::Ready(Ok(response.map(Reply::own)))
             }
