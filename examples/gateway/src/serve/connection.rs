@@ -34,7 +34,7 @@ use crate::signal::{Signal, Waiter};
 /// What a client beyond the limit is told, whatever protocol it would have spoken.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
     connection: close\r\ncontent-type: application/json\r\nx-tollgate-origin: gateway\r\n\
-    content-length: 82\r\n\r\n\
+    content-length: 84\r\n\r\n\
     {\"error\":{\"message\":\"too many connections\",\"type\":\"overloaded\",\"code\":\"overloaded\"}}";
 
 /// Starts connections and tells them to finish.
@@ -195,11 +195,6 @@ mod tests {
     fn what_too_many_are_told_is_as_long_as_it_says() {
         let text = std::str::from_utf8(TOO_MANY).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(
-            head.contains(&format!("content-length: {}\r\n", body.len()))
-                || head.ends_with(&format!("content-length: {}", body.len())),
-            "{}",
-            body.len()
-        );
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
     }
 }
