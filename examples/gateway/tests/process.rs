@@ -101,7 +101,9 @@ fn ask(address: SocketAddr, request: &str) -> Result<String, String> {
 }
 
 fn chat(key: &str, stream: bool) -> String {
-    let body = format!(r#"{{"model":"openai/gpt-5","messages":[],"stream":{stream}}}"#);
+    let body = format!(
+        r#"{{"model":"openai/gpt-5","messages":[{{"role":"user","content":"x"}}],"stream":{stream}}}"#
+    );
     format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {key}\r\n\
          connection: close\r\ncontent-length: {}\r\n\r\n{body}",
