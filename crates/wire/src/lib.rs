@@ -19,6 +19,7 @@ mod models;
 mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod patch;
 mod path;
 pub mod peek;
 mod said;
@@ -28,7 +29,7 @@ mod words;
 pub use tollgate_core;
 
 pub use self::{
-    aim::aim,
+    aim::{aim, with_path},
     caller::{Caller, ORIGIN},
     dialect::{Dialect, Route, dialect},
     fault::{Fault, Rendered},

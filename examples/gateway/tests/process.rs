@@ -1,5 +1,7 @@
 //! The gateway as a process: signals, its files, another process on its port.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
 use std::{
     fs,
     io::{Read, Write},

@@ -84,6 +84,8 @@ pub(super) struct Live<B> {
     /// How far into the stream the client may see.
     release: u64,
     last_words: Option<Bytes>,
+    /// The last byte given was a carriage return, of which a line feed may be part.
+    after_cr: bool,
     keep_alive: Option<KeepAlive>,
     record: Record,
     id: CallId,
@@ -98,8 +100,17 @@ impl<B> Live<B> {
     ) -> Self {
         let StreamParts { stream, rest, trailers } = parts;
         let ended = rest.is_none();
-        let mut live =
-            Self { release: 0, last_words: None, stream, rest, trailers, keep_alive, record, id };
+        let mut live = Self {
+            release: 0,
+            last_words: None,
+            after_cr: false,
+            stream,
+            rest,
+            trailers,
+            keep_alive,
+            record,
+            id,
+        };
         if live.read() && ended {
             live.complete();
         }
@@ -223,11 +234,19 @@ where
     }
 
     fn next_bytes(&mut self) -> Option<Bytes> {
-        let bytes = self.stream.held.take_to(self.release).or_else(|| self.last_words.take())?;
+        let bytes = self.stream.held.take_to(self.release).or_else(|| self.last_words())?;
+        self.after_cr = bytes.last() == Some(&b'\r');
         if let Some(keep_alive) = &mut self.keep_alive {
             keep_alive.touch();
         }
         Some(bytes)
+    }
+
+    /// Our own last event. Readers that know only `\n` and `\r\n` need the cut line end whole.
+    fn last_words(&mut self) -> Option<Bytes> {
+        let words = self.last_words.take()?;
+        let whole = self.after_cr && self.stream.decoder.framing() == Framing::Sse;
+        Some(if whole { [b"\n".as_slice(), &words].concat().into() } else { words })
     }
 
     fn take_in(&mut self, frame: Option<Result<Frame<Bytes>, B::Error>>) {

@@ -7,6 +7,8 @@ use super::Malformed;
 pub struct Member {
     /// Its name, unescaped.
     pub key: String,
+    /// Where it begins: the quote before its name, in bytes from the start of the text.
+    pub at: usize,
     /// Where its value stands, in bytes from the start of the text.
     pub value: Range<usize>,
 }
@@ -34,6 +36,7 @@ pub struct Scanner<W> {
     stack: Vec<u8>,
     state: State,
     key: Vec<u8>,
+    key_start: usize,
     value_start: usize,
     value_end: usize,
     at: usize,
@@ -74,6 +77,7 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
             stack: Vec::new(),
             state: State::Outside,
             key: Vec::new(),
+            key_start: 0,
             value_start: 0,
             value_end: 0,
             at: 0,
@@ -204,6 +208,7 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
             }
             (State::Key, b'"') => {
                 self.key.clear();
+                self.key_start = self.at;
                 State::InKey
             }
             (State::Key | State::Value, b'}' | b']') if self.may_close(byte) => self.end(byte)?,
@@ -257,7 +262,8 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
             return;
         }
         if let Some(key) = unescaped(&self.key).filter(|key| (self.wanted)(key)) {
-            self.members.push(Member { key, value: self.value_start..self.value_end });
+            let value = self.value_start..self.value_end;
+            self.members.push(Member { key, at: self.key_start, value });
         }
     }
 
