@@ -4,8 +4,11 @@ use std::{
     convert::Infallible,
     future::{Future, poll_fn},
     net::IpAddr,
-    pin::pin,
-    sync::Arc,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -34,7 +37,7 @@ use crate::signal::{Signal, Waiter};
 /// What a client beyond the limit is told, whatever protocol it would have spoken.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
     connection: close\r\ncontent-type: application/json\r\nx-tollgate-origin: gateway\r\n\
-    content-length: 82\r\n\r\n\
+    content-length: 84\r\n\r\n\
     {\"error\":{\"message\":\"too many connections\",\"type\":\"overloaded\",\"code\":\"overloaded\"}}";
 
 /// Starts connections and tells them to finish.
@@ -97,7 +100,9 @@ where
             limits: server.limits,
             peer,
             trusted: server.trusted.clone(),
+            asked: Arc::default(),
         };
+        let asked = service.asked.clone();
         let (tls, limits) = (server.tls.clone(), server.limits);
         let (http, finish) = (http.clone(), finish.waiter());
         tokio::spawn(async move {
@@ -111,7 +116,7 @@ where
             let late = line.late();
             let connection = http.serve_connection(TokioIo::new(line), service);
             let mut connection = pin!(connection);
-            let finished = finish_when_told(connection.as_mut(), finish);
+            let finished = finish_when_told(connection.as_mut(), finish, asked);
             if let Err(error) = finished.await {
                 if is_timeout(&*error) {
                     late.set();
@@ -124,16 +129,24 @@ where
 
 fn http(limits: Limits) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).pipeline_flush(true);
+    // Without `pipeline_flush`: with it the 400 for a malformed head is lost behind the bytes that
+    // follow the head.
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head);
     http.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
     http
 }
 
 type Connection<'a, S> = auto::Connection<'a, TokioIo<Line>, PerConnection<S>, TokioExecutor>;
 
+/// How long a client that has just connected has to ask something once all is to end.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
+/// Drives a connection. Told to finish, it ends after the requests under way, or after its first
+/// one: a client that has only just connected would take the end for a failure of its request.
 async fn finish_when_told<S, B>(
-    mut connection: std::pin::Pin<&mut Connection<'_, S>>,
-    finish: Waiter,
+    mut connection: Pin<&mut Connection<'_, S>>,
+    mut finish: Waiter,
+    asked: Arc<AtomicBool>,
 ) -> Result<(), BoxError>
 where
     S: Service<Request<ClientBody<Incoming>>, Response = Response<B>, Error = Infallible>,
@@ -142,19 +155,25 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let mut finish = Some(finish);
-    poll_fn(|cx| {
-        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-            return Poll::Ready(ended);
-        }
-        if finish.as_mut().is_none_or(|finish| !finish.poll(cx)) {
-            return Poll::Pending;
-        }
-        finish = None;
-        connection.as_mut().graceful_shutdown();
-        connection.as_mut().poll(cx)
-    })
-    .await
+    let told = poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending if finish.poll(cx) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    if let Some(ended) = told.await {
+        return ended;
+    }
+    let mut patience = pin!(tokio::time::sleep(FIRST_REQUEST));
+    let asked = poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending if asked.load(Ordering::Relaxed) => Poll::Ready(None),
+        Poll::Pending => patience.as_mut().poll(cx).map(|()| None),
+    });
+    if let Some(ended) = asked.await {
+        return ended;
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
 }
 
 fn is_timeout(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
@@ -168,6 +187,8 @@ struct PerConnection<S> {
     limits: Limits,
     peer: IpAddr,
     trusted: Arc<[Network]>,
+    /// Whether there was a request on this connection.
+    asked: Arc<AtomicBool>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for PerConnection<S>
@@ -179,6 +200,7 @@ where
     type Future = Oneshot<S, Request<ClientBody<Incoming>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        self.asked.store(true, Ordering::Relaxed);
         let peer = Peer::of(self.peer, request.headers(), &self.trusted);
         request.extensions_mut().insert(peer);
         let Limits { body_idle, body, .. } = self.limits;
@@ -195,11 +217,6 @@ mod tests {
     fn what_too_many_are_told_is_as_long_as_it_says() {
         let text = std::str::from_utf8(TOO_MANY).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(
-            head.contains(&format!("content-length: {}\r\n", body.len()))
-                || head.ends_with(&format!("content-length: {}", body.len())),
-            "{}",
-            body.len()
-        );
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
     }
 }

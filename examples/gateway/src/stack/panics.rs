@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tollgate_core::{BoxError, CallId, Class, Refusal, Reply, StreamError};
@@ -119,7 +119,9 @@ where
         let Ok(polled) = polled else {
             let _ = net.catch(|| this.future.set(None));
             let refusal = Refusal::new(Class::ServerError, MESSAGE).code(CODE);
-            return Poll::Ready(Ok(this.caller.refuse(refusal).map(Reply::own)));
+            let mut response = this.caller.refuse(refusal);
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            return Poll::Ready(Ok(response.map(Reply::own)));
         };
         let response = ready!(polled)?;
         let net = this.net.take().expect("there was one above");
@@ -182,7 +184,7 @@ mod tests {
     use super::*;
 
     fn request() -> Request<()> {
-        Request::post("/v1/messages").body(()).unwrap()
+        Request::post("/v1/chat/completions").body(()).unwrap()
     }
 
     fn net(counts: &Counts) -> Net {
@@ -202,7 +204,7 @@ mod tests {
         let answer = service.oneshot(request()).await.unwrap();
         assert_eq!((answer.status().as_u16(), counts.panics()), (500, 1));
         let text = answer.into_body().collect().await.unwrap().to_bytes();
-        assert!(text.starts_with(br#"{"type":"error""#), "{text:?}");
+        assert!(text.starts_with(br#"{"error":{"message""#), "{text:?}");
     }
 
     #[derive(Debug)]

@@ -1,0 +1,222 @@
+//! The gateway as a process: signals, its files, another process on its port.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+const KEY: &str = "sk-a-key-of-the-file-0123456789";
+
+/// A directory of its own, removed with the value.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tollgate-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, address: SocketAddr, more: &str) {
+        let text = format!(
+            "[server]\nlisten = \"{address}\"\nreuse_port = true\ndrain = \"500ms\"\n{more}\n\
+             [[keys]]\nname = \"k\"\nkey = \"{KEY}\"\n"
+        );
+        fs::write(self.0.join("tollgate.toml"), text).unwrap();
+    }
+
+    fn start(&self) -> Process {
+        let child = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .arg("--demo")
+            .args(["--config".into(), self.0.join("tollgate.toml")])
+            .args(["--data-dir".into(), self.0.join("data")])
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(self.0.join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        Process(child)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.0.join("log")).unwrap()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Process(Child);
+
+impl Process {
+    fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args([format!("-{name}"), id]).status().unwrap().success());
+    }
+
+    fn ended(&mut self, within: Duration) -> ExitStatus {
+        eventually(within, "the process ends", || self.0.try_wait().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn eventually<T>(within: Duration, what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(done) = check() {
+            return done;
+        }
+        assert!(since.elapsed() < within, "not in time: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn ask(address: SocketAddr, request: &str) -> Result<String, String> {
+    let mut socket = TcpStream::connect(address).map_err(|e| format!("connect: {e}"))?;
+    socket.write_all(request.as_bytes()).map_err(|e| format!("send: {e}"))?;
+    let mut seen = String::new();
+    socket.read_to_string(&mut seen).map_err(|e| format!("read: {e}"))?;
+    Ok(seen)
+}
+
+fn chat(key: &str, stream: bool) -> String {
+    let body = format!(
+        r#"{{"model":"openai/gpt-5","messages":[{{"role":"user","content":"x"}}],"stream":{stream}}}"#
+    );
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {key}\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn status(address: SocketAddr, key: &str) -> Option<String> {
+    ask(address, &chat(key, false)).ok()?.get(9..12).map(str::to_owned)
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn up(address: SocketAddr) {
+    eventually(SOON, "it answers", || status(address, KEY).filter(|status| status == "200"));
+}
+
+#[test]
+fn fault_39_a_first_sigterm_drains_and_a_second_one_forces() {
+    let (dir, address) = (Dir::new("39"), free_address());
+    dir.write(address, "drain_delay = \"60s\"");
+    let mut process = dir.start();
+    up(address);
+    process.signal("TERM");
+    let ready = "GET /readyz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+    eventually(SOON, "it is not ready", || {
+        ask(address, ready).ok().filter(|answer| answer.contains(" 503 "))
+    });
+    assert_eq!(status(address, KEY).as_deref(), Some("200"), "it serves for the delay");
+    process.signal("TERM");
+    assert_eq!(process.ended(Duration::from_secs(1)).code(), Some(130));
+
+    dir.write(address, "");
+    let mut process = dir.start();
+    up(address);
+    process.signal("TERM");
+    assert_eq!(process.ended(Duration::from_secs(2)).code(), Some(0));
+}
+
+#[test]
+fn fault_41_another_process_takes_over_without_a_failed_request() {
+    let (dir, address) = (Dir::new("41"), free_address());
+    dir.write(address, "");
+    let mut first = dir.start();
+    up(address);
+    let done = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..2)
+        .map(|_| {
+            let done = done.clone();
+            thread::spawn(move || {
+                let (mut whole, mut wrong) = (0, Vec::new());
+                while !done.load(Ordering::Relaxed) {
+                    match ask(address, &chat(KEY, true)) {
+                        Ok(answer) if answer.contains("[DONE]") => whole += 1,
+                        other => wrong.push(other),
+                    }
+                }
+                (whole, wrong)
+            })
+        })
+        .collect();
+    let mut second = dir.start();
+    eventually(SOON, "the second one listens", || {
+        fs::read_to_string("/proc/net/tcp").ok().filter(|table| {
+            let port = format!(":{:04X} 00000000:0000 0A", address.port());
+            table.matches(&port).count() == 2
+        })
+    });
+    first.signal("TERM");
+    assert_eq!(first.ended(Duration::from_secs(5)).code(), Some(0));
+    thread::sleep(Duration::from_millis(200));
+    done.store(true, Ordering::Relaxed);
+    for client in clients {
+        let (whole, wrong) = client.join().unwrap();
+        assert!(whole > 0 && wrong.is_empty(), "{whole} whole, {wrong:?}");
+    }
+    second.signal("TERM");
+    assert_eq!(second.ended(Duration::from_secs(5)).code(), Some(0));
+}
+
+#[test]
+fn fault_49_files_are_read_again_on_a_signal_and_on_change() {
+    let (dir, address) = (Dir::new("49"), free_address());
+    dir.write(address, "");
+    let mut process = dir.start();
+    up(address);
+
+    dir.write(address, "lisen = \"x\"");
+    eventually(SOON, "it says what is wrong", || {
+        dir.log().contains("did you mean `listen`?").then_some(())
+    });
+    assert!(dir.log().contains("tollgate.toml:5"), "{}", dir.log());
+    assert_eq!(status(address, KEY).as_deref(), Some("200"), "the last good one is in force");
+
+    dir.write(address, "max_body = 5\n[[keys]]\nname = \"other\"\nkey = \"sk-the-other-key\"");
+    process.signal("HUP");
+    eventually(SOON, "the other key is known", || {
+        status(address, "sk-the-other-key").filter(|status| status == "200")
+    });
+    assert!(dir.log().contains("`server.max_body` changes when"), "{}", dir.log());
+
+    let made = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        .args(["keys", "create", "third", "--data-dir"])
+        .arg(dir.0.join("data"))
+        .output()
+        .unwrap();
+    let line = String::from_utf8(made.stdout).unwrap();
+    let key = line.trim().split('\t').next_back().unwrap();
+    eventually(SOON, "a key made beside it is known", || {
+        status(address, key).filter(|status| status == "200")
+    });
+    process.signal("TERM");
+    assert_eq!(process.ended(Duration::from_secs(2)).code(), Some(0));
+}
