@@ -4,6 +4,7 @@
 //! serving, [`serve`] the listener.
 
 mod config;
+mod logs;
 mod names;
 mod serve;
 mod stack;
@@ -11,6 +12,7 @@ mod state;
 
 pub use self::{
     config::{Config, ConfigError, Deadlines, Source},
+    logs::Logs,
     names::{Names, Provider},
     serve::{Limits, serve},
     stack::{Options, Readiness, stack},
