@@ -1,0 +1,54 @@
+//! Answers that are none, and bodies that are too much.
+
+use http::StatusCode;
+use tollgate_core::Class;
+use tollgate_gateway::Options;
+use tollgate_testkit::{Answer, Script};
+
+use crate::{
+    gateway::{exchange, leaf, read, send, upstream},
+    judge::{failed, refused},
+    lane::{Kind, Lane},
+};
+
+pub(crate) async fn malformed_json(lane: Lane) {
+    let canary = "canary-of-the-raw-answer";
+    let texts = match lane.kind {
+        Kind::Json => vec![
+            format!("{{\"a\":\"{canary}\""),
+            canary.to_owned(),
+            format!("{{}} {canary}"),
+            format!("{{\"a\":\"{canary}\"]"),
+        ],
+        Kind::Stream => vec![format!("data: {{{canary}\n\n"), format!("data: [\"{canary}\"\n\n")],
+        Kind::Array => {
+            vec![format!("[{{{canary}}}]"), format!("[\"{canary}\"]"), canary.to_owned()]
+        }
+    };
+    for text in texts {
+        let (seen, _) = exchange(lane, lane.answer(Script::new(text))).await;
+        failed(lane, &seen, Class::ServerError, "upstream_bad_answer");
+        assert!(!seen.text().contains(canary), "{lane}: {}", seen.text());
+    }
+}
+
+pub(crate) async fn html(lane: Lane) {
+    let page = "<html><body>Just a moment…</body></html>";
+    for content_type in ["text/html", "text/html; charset=utf-8", "text/plain"] {
+        let answer =
+            Answer::new(StatusCode::OK, Script::new(page)).header("content-type", content_type);
+        let (seen, probe) = exchange(lane, answer).await;
+        failed(lane, &seen, Class::ServerError, "upstream_bad_answer");
+        assert!(!seen.text().contains("moment"), "{lane}: {}", seen.text());
+        assert!(probe.dropped_early(), "{lane}: the page was not read");
+    }
+}
+
+pub(crate) async fn client_body_over_the_limit(lane: Lane) {
+    let upstream = upstream(lane.answer(Script::new(lane.whole())));
+    let options = Options { max_body: 100, ..Options::default() };
+    let request = lane.request_with(&"x".repeat(100));
+    let seen = read(send(lane, options, leaf(&upstream), request).await).await;
+    refused(lane, &seen, Class::TooLarge, "request_too_large");
+    assert!(upstream.received().is_empty(), "{lane}: nobody was asked");
+}
