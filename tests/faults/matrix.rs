@@ -107,12 +107,12 @@ fn elsewhere() -> io::Result<Vec<(u8, String, String)>> {
     Ok(found)
 }
 
-/// Shows every Rust file in `folder`, but for this binary's own.
+/// Shows every Rust file in `folder`, but for this binary's own and what others installed.
 fn sources(folder: &Path, show: &mut impl FnMut(&Path, &str)) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let own = path.ends_with("tests/faults") || path.ends_with("target");
-        if path.is_dir() && !own {
+        let skipped = ["tests/faults", "tests/sdk"].iter().any(|skipped| path.ends_with(skipped));
+        if path.is_dir() && !skipped {
             sources(&path, show)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             show(&path, &fs::read_to_string(&path)?);

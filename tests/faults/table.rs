@@ -74,7 +74,7 @@ pub(crate) fn rows() -> Vec<Row> {
             "504 or one error event, code `total_timeout`, however busy the upstream is"
             silence::beyond_the_total),
         row!(14 end_without_terminal_event ALL
-            "502, after content one error event, code `upstream_truncated`"
+            "502, code `upstream_bad_answer`, for streams `upstream_truncated`; after content one error event"
             breaks::end_without_terminal_event),
         row!(15 truncated_last_event STREAMS
             "one error event, code `upstream_truncated`; what was sent stays"
@@ -125,7 +125,7 @@ pub(crate) fn rows() -> Vec<Row> {
             "identical bytes"
             wire::chunk_extensions_and_trailers),
         row!(67 empty_200 ALL
-            "502, code `upstream_bad_answer`, for streams `upstream_truncated`"
+            "502, code `upstream_empty`; where the length was not announced `upstream_bad_answer`, for streams `upstream_truncated`"
             wire::empty_200),
     ]
 }

@@ -235,12 +235,13 @@ pub(crate) async fn chunk_extensions_and_trailers(lane: Lane) {
 }
 
 pub(crate) async fn empty_200(lane: Lane) {
-    let code = if lane.streams() { "upstream_truncated" } else { "upstream_bad_answer" };
+    let nothing_came = if lane.streams() { "upstream_truncated" } else { "upstream_bad_answer" };
     let chunked = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: {}\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         lane.content_type()
     );
-    for bytes in [answer(lane, b"", ""), chunked.into_bytes()] {
+    let announced = (answer(lane, b"", ""), "upstream_empty");
+    for (bytes, code) in [announced, (chunked.into_bytes(), nothing_came)] {
         let seen = over(lane, &Memory::new([vec![bytes]])).await;
         failed(lane, &seen, Class::ServerError, code);
     }

@@ -1,7 +1,8 @@
-//! The project's own commands: `cargo xtask test | lint | sdk`.
+//! The project's own commands: `cargo xtask test | lint | sdk | bench`.
 //!
 //! Everything a command needs beyond Rust it installs or starts itself.
 
+mod bench;
 mod lint;
 mod run;
 mod sdk;
@@ -12,19 +13,26 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test    everything: lint, unit and whole tests, doc tests, official SDKs
+  test    everything: lint, unit and whole tests, doc tests, official SDKs and coding tools
   lint    format, clippy, docs, each crate alone with each of its features
   suite   unit, whole and doc tests only
+<<<<<<< HEAD
   sdk     the official SDKs through `tollgate --demo` only
+  bench   CPU, latency and memory over a bare hyper proxy; --quick, --gate, --only NAME
+=======
+  sdk     the official SDKs and coding tools through `tollgate --demo` only
+>>>>>>> sdk
 ";
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1).unwrap_or_default();
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
     let result = match command.as_str() {
         "test" => lint::all().and_then(|()| suite::all()).and_then(|()| sdk::all()),
         "lint" => lint::all(),
         "suite" => suite::all(),
         "sdk" => sdk::all(),
+        "bench" => bench::all(&args.collect::<Vec<_>>()),
         _ => Err(USAGE.to_owned()),
     };
     match result {

@@ -1,4 +1,4 @@
-use std::{fmt, ops::Deref, str::FromStr, sync::Arc};
+use std::{cell::Cell, fmt, ops::Deref, str::FromStr, sync::Arc};
 
 /// A wire protocol a client or an upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,13 +106,24 @@ pub struct CallId([u8; 16]);
 impl CallId {
     /// Returns a fresh random identity.
     ///
-    /// Where the operating system gives no randomness the identity is all zeros: an id is for
+    /// Each thread draws from a sequence of its own, seeded by the operating system: an id is for
     /// people to find a call again and guards nothing.
     pub fn random() -> Self {
-        let mut bytes = [0; 16];
-        let _ = getrandom::fill(&mut bytes);
-        Self(bytes)
+        thread_local! {
+            static SEQUENCE: Cell<u128> = Cell::new(seed());
+        }
+        let state = SEQUENCE.get().wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        SEQUENCE.set(state);
+        let mixed = (state ^ (state >> 64)).wrapping_mul(0xda94_2042_e4dd_58b5_94d0_49bb_1331_11eb);
+        Self((mixed ^ (mixed >> 61)).to_be_bytes())
     }
+}
+
+fn seed() -> u128 {
+    let mut bytes = [0; 16];
+    // Without randomness the sequence starts where every such process starts: ids may repeat.
+    let _ = getrandom::fill(&mut bytes);
+    u128::from_be_bytes(bytes)
 }
 
 impl fmt::Display for CallId {

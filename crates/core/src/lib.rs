@@ -66,7 +66,7 @@ pub use self::{
     principal::{KeyId, Principal},
     reply::Reply,
     secret::Secret,
-    target::{Plan, PlanStep, Target},
+    target::{Plan, PlanStep, Target, Transport},
     usage::{InTokens, OutTokens, Prediction, Quality, Reported, ServedAs, Ttl, Usage},
 };
 

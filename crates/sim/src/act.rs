@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::{Deserializer, Value};
 use tollgate_core::Class;
 
 /// Model names with a meaning; the model lists show them. Any other name behaves as `sim-text`.
@@ -31,6 +32,14 @@ pub(crate) enum Kind {
     Structured,
 }
 
+/// A tool to call by name, with arguments or with generated ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) tool: String,
+    /// The text of a JSON object.
+    pub(crate) arguments: Option<String>,
+}
+
 /// How a stream breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Break {
@@ -47,6 +56,7 @@ pub(crate) enum Break {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Act {
     pub(crate) kind: Kind,
+    pub(crate) calls: Vec<Named>,
     pub(crate) thinking: bool,
     pub(crate) error: Option<Class>,
     pub(crate) garbage: bool,
@@ -101,6 +111,7 @@ impl Act {
             "tool" => self.kind = Kind::Tool,
             "parallel-tools" => self.kind = Kind::Parallel,
             "structured" => self.kind = Kind::Structured,
+            "call" => self.calls.push(named(value)?),
             "thinking" => self.thinking = true,
             "garbage" => self.garbage = true,
             "error" => self.error = Some(class(value)?),
@@ -137,7 +148,29 @@ pub(crate) fn unmarked(prompt: &str) -> String {
 
 fn next_marker(text: &str) -> Option<(&str, &str)> {
     let (_, inside) = text.split_once(OPEN)?;
-    inside.split_once("]]")
+    let from = arguments_end(inside);
+    let end = from + inside[from..].find("]]")?;
+    Some((&inside[..end], &inside[end + 2..]))
+}
+
+/// Where the arguments of a call end, which may hold brackets of their own; 0 without arguments.
+fn arguments_end(inside: &str) -> usize {
+    let call = inside.strip_prefix("call:").and_then(|call| call.split_once(':'));
+    let Some((name, rest)) = call.filter(|(name, _)| !name.contains("]]")) else { return 0 };
+    let mut values = Deserializer::from_str(rest).into_iter::<Value>();
+    match values.next() {
+        Some(Ok(_)) => "call:".len() + name.len() + 1 + values.byte_offset(),
+        _ => 0,
+    }
+}
+
+/// `NAME` or `NAME:{…}`.
+fn named(value: &str) -> Option<Named> {
+    let Some((tool, arguments)) = value.split_once(':') else {
+        return Some(Named { tool: value.to_owned(), arguments: None });
+    };
+    let object = serde_json::from_str::<Value>(arguments).ok().filter(Value::is_object)?;
+    Some(Named { tool: tool.to_owned(), arguments: Some(object.to_string()) })
 }
 
 fn class(name: &str) -> Option<Class> {
@@ -176,10 +209,30 @@ mod tests {
 
     #[test]
     fn a_marker_that_is_none_is_named() {
-        for marker in ["[[sim:tolo]]", "[[sim:error:tired]]", "[[sim:delay:soon]]", "[[sim:cut]]"] {
-            assert!(Act::read("x", marker).unwrap_err().contains(marker));
+        for marker in [
+            "[[sim:tolo]]",
+            "[[sim:error:tired]]",
+            "[[sim:delay:soon]]",
+            "[[sim:cut]]",
+            "[[sim:call:a:b]]",
+            "[[sim:call:a:[1]]]",
+        ] {
+            assert!(Act::read("x", marker).unwrap_err().contains(marker), "{marker}");
         }
         assert!(Act::read("x", "[[sim:open").is_ok());
+    }
+
+    #[test]
+    fn calls_are_named_with_arguments_that_may_hold_brackets() {
+        let prompt = r#"a [[sim:call:sh:{"argv":[["]]"]],"n":{}}]] b [[sim:call:time]]"#;
+        let call = |tool: &str, arguments: Option<&str>| Named {
+            tool: tool.into(),
+            arguments: arguments.map(str::to_owned),
+        };
+        let calls = Act::read("x", prompt).unwrap().calls;
+        let arguments = r#"{"argv":[["]]"]],"n":{}}"#;
+        assert_eq!(calls, [call("sh", Some(arguments)), call("time", None)]);
+        assert_eq!(unmarked(prompt), "a  b");
     }
 
     #[test]

@@ -34,6 +34,7 @@
 //! | `[[sim:say:TEXT]]`, `[[sim:bytes:N]]` | says TEXT, or N bytes |
 //! | `[[sim:events:N]]` | says its text in exactly N deltas |
 //! | `[[sim:tool]]`, `[[sim:parallel-tools]]` | calls the first, or every, offered tool |
+//! | `[[sim:call:NAME]]`, `[[sim:call:NAME:{…}]]` | calls the tool NAME, if it is offered, with these arguments |
 //! | `[[sim:thinking]]`, `[[sim:structured]]` | thinks first; answers JSON |
 //! | `[[sim:cached:N]]`, `[[sim:cache-write:N]]` | counts N more tokens as read or written |
 //! | `[[sim:error:CLASS]]`, `[[sim:garbage]]` | fails before the answer; sends HTML with status 200 |

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    act::{Act, Kind, unmarked},
+    act::{Act, Kind, Named, unmarked},
     ask::{Ask, Choice, Format, Tool, tokens},
     schema,
 };
@@ -121,6 +121,9 @@ fn calls(ask: &Ask, act: &Act) -> Vec<Block> {
     }
     let named = |tool: &&Tool| !matches!(&ask.choice, Choice::Named(name) if *name != tool.name);
     let tools: Vec<_> = ask.tools.iter().filter(named).collect();
+    if !act.calls.is_empty() {
+        return act.calls.iter().filter_map(|named| call_named(&tools, named)).collect();
+    }
     let forced = matches!(ask.choice, Choice::Any | Choice::Named(_));
     match (act.kind, tools.as_slice()) {
         (Kind::Parallel, [one]) => vec![call(one), call(one)],
@@ -128,6 +131,15 @@ fn calls(ask: &Ask, act: &Act) -> Vec<Block> {
         (kind, [first, ..]) if forced || kind == Kind::Tool => vec![call(first)],
         _ => Vec::new(),
     }
+}
+
+/// The call as it was named; nothing where no such tool is offered.
+fn call_named(tools: &[&Tool], named: &Named) -> Option<Block> {
+    let tool = tools.iter().find(|tool| tool.name == named.tool)?;
+    Some(match &named.arguments {
+        Some(arguments) => Block::Call { name: tool.name.clone(), arguments: arguments.clone() },
+        None => call(tool),
+    })
 }
 
 fn call(tool: &Tool) -> Block {
@@ -225,6 +237,22 @@ mod tests {
         assert_eq!(said(&ask, "").blocks, [call("time")]);
         ask.results = vec!["42".into()];
         assert_eq!(only_text(&said(&ask, "[[sim:tool]]")), "The tools said: 42");
+    }
+
+    #[test]
+    fn calls_the_named_tools_that_are_offered() {
+        let call = |name: &str, arguments: &str| Block::Call {
+            name: name.into(),
+            arguments: arguments.into(),
+        };
+        let marker = r#"[[sim:call:time:{"zone":["utc"]}]][[sim:call:weather]]"#;
+        let wanted =
+            [call("time", r#"{"zone":["utc"]}"#), call("weather", r#"{"city":"sim city"}"#)];
+        let mut ask = asking("x");
+        assert_eq!(said(&ask, marker).blocks, wanted);
+        assert_eq!(said(&ask, "[[sim:call:nobody:{}]]").finish, Finish::Stop);
+        ask.choice = Choice::None;
+        assert_eq!(said(&ask, marker).finish, Finish::Stop);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use tollgate_core::{Class, StreamError};
 
 use self::decode::Decoded;
+use crate::{events::Events, lanes::Place};
 
 pin_project! {
     /// Response body of [`Upstream`](crate::Upstream).
@@ -23,6 +24,7 @@ pin_project! {
     pub struct UpstreamBody {
         #[pin]
         kind: Kind,
+        place: Option<Place>,
     }
 }
 
@@ -32,28 +34,49 @@ pin_project! {
         Plain { #[pin] body: Incoming },
         Decoded { #[pin] body: Decoded, left: u64 },
         Own { text: Option<Bytes> },
+        Amazon { #[pin] body: Amazon },
     }
 }
 
 impl UpstreamBody {
     pub(crate) fn own(text: Bytes) -> Self {
-        Self { kind: Kind::Own { text: Some(text).filter(|text| !text.is_empty()) } }
+        Self::from(Kind::Own { text: Some(text).filter(|text| !text.is_empty()) })
+    }
+
+    /// Reads Amazon's messages in `body` and gives server-sent events.
+    pub(crate) fn amazon(body: Self) -> Self {
+        Kind::Amazon { body: Box::pin(Events::new(body)) }.into()
+    }
+
+    /// Keeps the request's place as long as the body is there.
+    pub(crate) fn keeping(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
     }
 
     /// Wraps a response's body, decoded if it is encoded. `None` for an encoding we cannot undo.
     pub(crate) fn of(response: Response<Incoming>, limit: u64) -> Option<Response<Self>> {
         if is_plain(response.headers()) {
-            return Some(response.map(|body| Self { kind: Kind::Plain { body } }));
+            return Some(response.map(|body| Kind::Plain { body }.into()));
         }
         let response = decode::decode(response)?;
         is_plain(response.headers())
-            .then(|| response.map(|body| Self { kind: Kind::Decoded { body, left: limit } }))
+            .then(|| response.map(|body| Kind::Decoded { body, left: limit }.into()))
+    }
+}
+
+impl From<Kind> for UpstreamBody {
+    fn from(kind: Kind) -> Self {
+        Self { kind, place: None }
     }
 }
 
 fn is_plain(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().all(|encoding| encoding == "identity")
 }
+
+/// Boxed, as the body within is of the same type.
+type Amazon = Pin<Box<Events<UpstreamBody>>>;
 
 type Item = Option<Result<Frame<Bytes>, StreamError>>;
 
@@ -83,6 +106,7 @@ impl Body for UpstreamBody {
                 let frame = frame.map(|frame| limited(frame.map_err(broken_off)?, left));
                 Poll::Ready(frame)
             }
+            KindProj::Amazon { body } => body.poll_frame(cx),
             KindProj::Own { text } => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         }
     }
@@ -91,6 +115,7 @@ impl Body for UpstreamBody {
         match &self.kind {
             Kind::Plain { body } => body.is_end_stream(),
             Kind::Decoded { body, .. } => body.is_end_stream(),
+            Kind::Amazon { body } => body.is_end_stream(),
             Kind::Own { text } => text.is_none(),
         }
     }
@@ -99,6 +124,7 @@ impl Body for UpstreamBody {
         match &self.kind {
             Kind::Plain { body } => body.size_hint(),
             Kind::Decoded { body, .. } => body.size_hint(),
+            Kind::Amazon { body } => body.size_hint(),
             Kind::Own { text } => SizeHint::with_exact(text.as_ref().map_or(0, |t| t.len() as u64)),
         }
     }
@@ -109,6 +135,7 @@ impl fmt::Debug for UpstreamBody {
         f.write_str(match self.kind {
             Kind::Plain { .. } => "UpstreamBody(plain)",
             Kind::Decoded { .. } => "UpstreamBody(decoded)",
+            Kind::Amazon { .. } => "UpstreamBody(amazon)",
             Kind::Own { .. } => "UpstreamBody(own)",
         })
     }

@@ -12,9 +12,22 @@ use std::{
 };
 
 use http::Uri;
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper::rt;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{
+    client::legacy::connect::{
+        Connected, Connection, HttpConnector,
+        dns::{GaiResolver, Name},
+    },
+    rt::TokioIo,
+};
+use pin_project_lite::pin_project;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
 use tollgate_core::BoxError;
 use tower_service::Service;
+
+use crate::proxy::{self, Proxies, ProxyFailed, Route};
 
 type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
@@ -96,6 +109,130 @@ impl fmt::Display for Unresolved {
 }
 
 impl std::error::Error for Unresolved {}
+
+type Tcp = HttpConnector<Resolver>;
+
+/// The connector below TLS: to the upstream itself, or to it through a proxy.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    tcp: Tcp,
+    to_proxy: HttpsConnector<Tcp>,
+    proxies: Proxies,
+}
+
+impl Dialer {
+    /// `tls` is spoken with proxies that want it.
+    pub(crate) fn new(proxies: Proxies, tls: ClientConfig) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        let to_proxy = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp.clone());
+        Self { tcp, to_proxy, proxies }
+    }
+}
+
+impl Service<Uri> for Dialer {
+    type Response = Dialed;
+    type Error = BoxError;
+    type Future = BoxFuture<Dialed, BoxError>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let mut to_proxy = self.to_proxy.clone();
+        match self.proxies.route(&to) {
+            Route::Direct => {
+                let connecting = self.tcp.call(to);
+                Box::pin(
+                    async move { Ok(Dialed::direct(MaybeHttpsStream::Http(connecting.await?))) },
+                )
+            }
+            Route::Forward(proxy) => Box::pin(async move {
+                let stream = to_proxy.call(proxy).await.map_err(ProxyFailed::new)?;
+                Ok(Dialed { stream, forwards: true })
+            }),
+            Route::Tunnel(proxy) => {
+                Box::pin(
+                    async move { Ok(Dialed::direct(proxy::tunnel(to_proxy, proxy, to).await?)) },
+                )
+            }
+            Route::Socks(proxy) => {
+                Box::pin(
+                    async move { Ok(Dialed::direct(proxy::socks(to_proxy, proxy, to).await?)) },
+                )
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// A connection made by a [`Dialer`].
+    #[derive(Debug)]
+    pub struct Dialed {
+        #[pin]
+        stream: MaybeHttpsStream<TokioIo<TcpStream>>,
+        forwards: bool,
+    }
+}
+
+impl Dialed {
+    fn direct(stream: MaybeHttpsStream<TokioIo<TcpStream>>) -> Self {
+        Self { stream, forwards: false }
+    }
+}
+
+impl Connection for Dialed {
+    fn connected(&self) -> Connected {
+        self.stream.connected().proxy(self.forwards)
+    }
+}
+
+impl rt::Read for Dialed {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.project().stream.poll_read(cx, into)
+    }
+}
+
+impl rt::Write for Dialed {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write_vectored(cx, parts)
+    }
+}
 
 /// A connector that gives up: the deadline covers names, TCP and TLS.
 #[derive(Clone, Debug)]

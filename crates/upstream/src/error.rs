@@ -5,7 +5,10 @@ use std::{error::Error, io};
 use hyper_util::client::legacy;
 use tollgate_core::{Cause, Class, Failure, Sent};
 
-use crate::connect::{TooLate, Unresolved};
+use crate::{
+    connect::{TooLate, Unresolved},
+    proxy::ProxyFailed,
+};
 
 /// Classifies an error of the client. No message holds an address or a URL.
 pub(crate) fn failure(error: &legacy::Error) -> Failure {
@@ -16,6 +19,8 @@ fn connect(error: &legacy::Error) -> Failure {
     let (class, code, message) = if find::<TooLate>(error).is_some() {
         let message = "no connection to the upstream within the connect deadline";
         (Class::Timeout, "upstream_connect_timeout", message)
+    } else if find::<ProxyFailed>(error).is_some() {
+        (Class::Connect, "upstream_proxy", "no connection to the upstream through the proxy")
     } else if find::<Unresolved>(error).is_some() {
         (Class::Connect, "upstream_dns", "the upstream's name could not be resolved")
     } else if find::<rustls::Error>(error).is_some() {
@@ -27,6 +32,12 @@ fn connect(error: &legacy::Error) -> Failure {
 }
 
 fn exchange(error: &legacy::Error) -> Failure {
+    if find::<rustls::Error>(error).is_some_and(is_refusal_of_us) {
+        let message =
+            "the upstream refused the TLS connection, which asks for a client certificate";
+        let failure = Failure::new(Class::Connect, message).cause(Cause::Connect);
+        return failure.sent(Sent::No).code("upstream_tls");
+    }
     let hyper = find::<hyper::Error>(error);
     let (code, message) = match hyper {
         Some(e) if e.is_parse() => ("upstream_protocol", "the upstream's answer is not HTTP"),
@@ -34,10 +45,29 @@ fn exchange(error: &legacy::Error) -> Failure {
     };
     let sent = match hyper {
         Some(e) if e.is_canceled() => Sent::No,
-        _ if refused_stream(error) => Sent::No,
+        _ if is_unprocessed(error) => Sent::No,
         _ => Sent::Maybe,
     };
     Failure::new(Class::ServerError, message).sent(sent).code(code)
+}
+
+/// Whether the peer found our certificate, or its absence, wanting. With TLS 1.3 that is heard only
+/// after the first bytes of the request went out; no server reads them.
+fn is_refusal_of_us(error: &rustls::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let rustls::Error::AlertReceived(alert) = error else { return false };
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    )
 }
 
 /// Whether it was the request's own body that broke off.
@@ -45,9 +75,14 @@ pub(crate) fn is_senders_fault(error: &legacy::Error) -> bool {
     find::<hyper::Error>(error).is_some_and(hyper::Error::is_user)
 }
 
-/// HTTP/2's word for "not processed".
-fn refused_stream(error: &legacy::Error) -> bool {
-    find::<h2::Error>(error).and_then(h2::Error::reason) == Some(h2::Reason::REFUSED_STREAM)
+/// Whether HTTP/2 says that the request was not processed: its stream was refused (RFC 9113,
+/// section 8.7), or lies beyond the last one a GOAWAY names (section 6.8). The streams before that
+/// one do not end with this error.
+pub(crate) fn is_unprocessed(error: &legacy::Error) -> bool {
+    find::<h2::Error>(error).is_some_and(|error| {
+        let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (refused || error.is_go_away())
+    })
 }
 
 /// Finds an error of type `E` in the chain of causes, also inside `io::Error`s, whose own `source`

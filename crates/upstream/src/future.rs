@@ -7,13 +7,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use pin_project_lite::pin_project;
 use tollgate_core::{Class, Failure, Refusal};
 use tollgate_wire::Caller;
 
-use crate::{UpstreamBody, error, headers};
+use crate::{UpstreamBody, error, events, headers, lanes::Place};
 
 pin_project! {
     /// Response future of [`Upstream`](crate::Upstream). Dropping it cancels the request.
@@ -26,18 +27,50 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State {
-        Sending { #[pin] future: legacy::ResponseFuture, caller: Caller, decoded_limit: u64 },
+        Preparing { future: Preparing },
+        Sending { #[pin] sending: Sending },
         Refused { response: Option<Response<Bytes>> },
     }
 }
 
+/// Boxed, as only requests that are wrapped or signed take it.
+type Preparing = Pin<Box<dyn Future<Output = Result<Sending, Response<Bytes>>> + Send>>;
+
+pin_project! {
+    /// A request under way.
+    pub(crate) struct Sending {
+        #[pin]
+        pub(crate) future: legacy::ResponseFuture,
+        pub(crate) request: UnderWay,
+    }
+}
+
+/// What is needed when a request ends.
+pub(crate) struct UnderWay {
+    pub(crate) caller: Caller,
+    pub(crate) decoded_limit: u64,
+    /// A success without a body is none.
+    pub(crate) wants_body: bool,
+    /// A stream comes in Amazon's messages.
+    pub(crate) amazon_events: bool,
+    /// Its place in the pool's lane; goes on into the answer's body.
+    pub(crate) place: Option<Place>,
+    /// Sends it once more, where that may be necessary and is possible.
+    pub(crate) again: Option<Again>,
+}
+
+/// Sends a request again.
+pub(crate) type Again = Box<dyn FnOnce() -> legacy::ResponseFuture + Send>;
+
 impl ResponseFuture {
-    pub(crate) fn sending(
-        future: legacy::ResponseFuture,
-        caller: Caller,
-        decoded_limit: u64,
+    pub(crate) fn preparing(
+        future: impl Future<Output = Result<Sending, Response<Bytes>>> + Send + 'static,
     ) -> Self {
-        Self { state: State::Sending { future, caller, decoded_limit } }
+        Self { state: State::Preparing { future: Box::pin(future) } }
+    }
+
+    pub(crate) fn sending(sending: Sending) -> Self {
+        Self { state: State::Sending { sending } }
     }
 
     pub(crate) fn refused(response: Response<Bytes>) -> Self {
@@ -49,19 +82,70 @@ impl Future for ResponseFuture {
     type Output = Result<Response<UpstreamBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match self.project().state.project() {
-            StateProj::Sending { future, caller, decoded_limit } => match ready!(future.poll(cx)) {
-                Ok(response) => received(response, *decoded_limit)
-                    .unwrap_or_else(|failure| caller.fail(failure).map(UpstreamBody::own)),
-                Err(error) => not_received(&error, *caller).map(UpstreamBody::own),
-            },
-            StateProj::Refused { response } => {
-                let response = response.take().expect("a future is not polled after its end");
-                response.map(UpstreamBody::own)
-            }
-        };
-        Poll::Ready(Ok(response))
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Preparing { future } => match ready!(future.as_mut().poll(cx)) {
+                    Ok(sending) => State::Sending { sending },
+                    Err(response) => State::Refused { response: Some(response) },
+                },
+                StateProj::Sending { sending } => return sending.poll_response(cx).map(Ok),
+                StateProj::Refused { response } => {
+                    let response = response.take().expect("a future is not polled after its end");
+                    return Poll::Ready(Ok(response.map(UpstreamBody::own)));
+                }
+            };
+            state.set(next);
+        }
     }
+}
+
+impl Sending {
+    fn poll_response(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<UpstreamBody>> {
+        let this = self.project();
+        let (mut future, request) = (this.future, this.request);
+        loop {
+            let error = match ready!(future.as_mut().poll(cx)) {
+                Ok(response) => return Poll::Ready(request.received(response)),
+                Err(error) => error,
+            };
+            let again = request.again.take().filter(|_| error::is_unprocessed(&error));
+            let Some(again) = again else {
+                return Poll::Ready(not_received(&error, request.caller).map(UpstreamBody::own));
+            };
+            tracing::debug!("the upstream did not process the request, sending again");
+            future.set(again());
+        }
+    }
+}
+
+impl UnderWay {
+    fn received(&mut self, response: Response<Incoming>) -> Response<UpstreamBody> {
+        let received = match self.wants_body && is_empty_success(&response) {
+            true => Err(Failure::new(Class::ServerError, "the upstream's answer is empty")
+                .code("upstream_empty")),
+            false => received(response, self.decoded_limit),
+        };
+        match received.map(|response| self.unwrapped(response)) {
+            Ok(response) => response.map(|body| body.keeping(self.place.take())),
+            Err(failure) => self.caller.fail(failure).map(UpstreamBody::own),
+        }
+    }
+}
+
+impl UnderWay {
+    /// Makes server-sent events of Amazon's.
+    fn unwrapped(&self, mut response: Response<UpstreamBody>) -> Response<UpstreamBody> {
+        if !self.amazon_events || !events::is_event_stream(response.headers()) {
+            return response;
+        }
+        events::as_server_sent(response.headers_mut());
+        response.map(UpstreamBody::amazon)
+    }
+}
+
+fn is_empty_success(response: &Response<Incoming>) -> bool {
+    response.status().is_success() && response.body().is_end_stream()
 }
 
 /// Makes an upstream's answer ours, whatever its status; a redirect is none.
@@ -100,6 +184,7 @@ fn not_received(error: &legacy::Error, caller: Caller) -> Response<Bytes> {
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
+            State::Preparing { .. } => "ResponseFuture(Preparing)",
             State::Sending { .. } => "ResponseFuture(Sending)",
             State::Refused { .. } => "ResponseFuture(Refused)",
         })

@@ -61,9 +61,11 @@ const ACCOUNT_PREFIXES: [&str; 5] = [
 /// (`forwarded`, `via`, `x-forwarded-*`, `cf-*` …); `x-tollgate-*`; host, content-length,
 /// organisation and project of an account. `accept-encoding` becomes `identity`.
 pub fn for_upstream(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
+    remove_named_by_connection(headers);
     remove(headers, |name| {
-        NOT_SENT.contains(&name) || NOT_SENT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        hops(name)
+            || NOT_SENT.contains(&name)
+            || NOT_SENT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     });
     credential::HEADERS.iter().for_each(|name| keep_sensitive(headers, name));
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -72,8 +74,10 @@ pub fn for_upstream(headers: &mut HeaderMap) {
 /// Leaves the headers of an answer that concern the client: all but hop-by-hop, cookies,
 /// `alt-svc`, `strict-transport-security`, `server-timing` and `x-tollgate-*`.
 pub fn from_upstream(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
-    remove(headers, |name| NOT_RETURNED.contains(&name) || name.starts_with("x-tollgate-"));
+    remove_named_by_connection(headers);
+    remove(headers, |name| {
+        hops(name) || NOT_RETURNED.contains(&name) || name.starts_with("x-tollgate-")
+    });
 }
 
 /// Removes what an answer says about our account at the upstream: rate limits, organisation,
@@ -94,7 +98,10 @@ pub fn required(protocol: Protocol) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+fn remove_named_by_connection(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CONNECTION) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -105,13 +112,15 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in named {
         keep_sensitive(headers, &name);
     }
-    HOP_BY_HOP.iter().filter(|name| **name != "proxy-authorization").for_each(|name| {
-        headers.remove(*name);
-    });
+}
+
+/// A proxy's credential is looked at with the other credentials.
+fn hops(name: &str) -> bool {
+    HOP_BY_HOP.contains(&name) && name != "proxy-authorization"
 }
 
 fn keep_sensitive(headers: &mut HeaderMap, name: &HeaderName) {
-    if headers.get_all(name).iter().all(HeaderValue::is_sensitive) {
+    if !headers.contains_key(name) || headers.get_all(name).iter().all(HeaderValue::is_sensitive) {
         return;
     }
     let ours: Vec<_> =

@@ -4,53 +4,47 @@ use std::{
     fmt,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{
-        Client,
-        connect::{Connect, HttpConnector},
-    },
-    rt::{TokioExecutor, TokioTimer},
-};
-use rustls::ClientConfig;
-use tollgate_core::{Body, BoxError, Class, Refusal, Target};
-use tollgate_wire::{Caller, prefix};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Version, header, uri::Scheme};
+use hyper_util::client::legacy::{Client, connect::Connect};
+use tollgate_core::{Body, BoxError, Call, Class, Operation, Refusal, Target, Transport};
+use tollgate_wire::{Caller, locate, prefix};
 use tower_service::Service;
 
 use crate::{
-    ResponseFuture,
-    connect::{Resolver, WithDeadline},
-    headers, url,
+    Builder, Proxies, ResponseFuture, Signer,
+    connect::{Dialer, WithDeadline},
+    future::{Again, Sending, UnderWay},
+    headers, hosted,
+    lanes::Lanes,
+    transport,
 };
 
-/// The connector of [`Builder::build`]: TCP, and TLS where the URL says so.
-pub type HttpsConnector = hyper_rustls::HttpsConnector<HttpConnector<Resolver>>;
+/// The connector of [`Builder::build`]: TCP, a proxy where one is set, and TLS where the URL says so.
+pub type HttpsConnector = hyper_rustls::HttpsConnector<Dialer>;
 
 /// The leaf of a stack: sends a request to its [`Target`] and answers with what came back.
 ///
 /// The target is the `Arc<Target>` in the request's extensions, else [`Builder::target`]. Its base
-/// URL and the request's path become one by [`url::join`]; [`headers::for_upstream`] decides what
+/// URL and the request's path become one by [`transport::address`]; [`headers::for_upstream`] decides what
 /// the upstream sees, [`headers::from_upstream`] what comes back. The body goes as it is. Clones
 /// share connections.
 ///
 /// HTTP/1.1 and HTTP/2 by ALPN, `TCP_NODELAY`, connections kept. A request whose kept connection
 /// turns out to be closed before a byte of it was sent goes out again on another, once per such
-/// connection; nothing else is repeated here. Redirects are never followed. Over HTTP/2 all
-/// requests to a host share one connection: beyond the upstream's limit of concurrent streams they
-/// wait for each other. No proxy is read from the environment: [`Builder::build_on`] takes a
-/// connector.
+/// connection; one that HTTP/2 says was not processed (a refused stream, one beyond a GOAWAY) goes
+/// out once more if its body was read and can be sent twice; nothing else is repeated here.
+/// Redirects are never followed. Over HTTP/2 a hundred concurrent requests share one connection,
+/// then another is opened ([`Builder::streams_per_connection`]).
 ///
 /// Dropping the future or the response body cancels the request at the upstream at once.
 ///
 /// Everything that goes wrong is a response in the client's protocol with a typed
 /// [`Failure`](tollgate_core::Failure) in its extensions: codes `upstream_connect`, `upstream_dns`,
-/// `upstream_tls`, `upstream_connect_timeout` (nothing was sent), `upstream_reset`,
-/// `upstream_protocol`, `upstream_redirect`, `upstream_encoding`. A path that would leave the base
+/// `upstream_tls`, `upstream_proxy`, `upstream_connect_timeout` (nothing was sent), `upstream_reset`,
+/// `upstream_protocol`, `upstream_redirect`, `upstream_encoding`, `upstream_empty`. A path that would leave the base
 /// URL is a [`Refusal`] with status 400, a request without target one with 404.
 ///
 /// ```
@@ -72,14 +66,16 @@ pub type HttpsConnector = hyper_rustls::HttpsConnector<HttpConnector<Resolver>>;
 /// # }
 /// ```
 pub struct Upstream<C = HttpsConnector> {
-    client: Client<WithDeadline<C>, Body>,
-    settings: Arc<Settings>,
+    pub(crate) clients: Lanes<Client<WithDeadline<C>, Body>>,
+    pub(crate) settings: Arc<Settings>,
 }
 
-struct Settings {
-    target: Option<Arc<Target>>,
-    headers: BTreeMap<String, HeaderMap>,
-    decoded_limit: u64,
+pub(crate) struct Settings {
+    pub(crate) target: Option<Arc<Target>>,
+    pub(crate) headers: BTreeMap<String, HeaderMap>,
+    pub(crate) decoded_limit: u64,
+    pub(crate) proxies: Proxies,
+    pub(crate) signers: BTreeMap<String, Arc<dyn Signer>>,
 }
 
 impl Upstream {
@@ -100,148 +96,54 @@ impl Default for Upstream {
     }
 }
 
-/// Settings of an [`Upstream`].
-#[derive(Clone, Debug)]
-pub struct Builder {
-    connect: Duration,
-    idle: Duration,
-    idle_per_host: usize,
-    decoded_limit: u64,
-    target: Option<Arc<Target>>,
-    headers: BTreeMap<String, HeaderMap>,
-    tls: Option<ClientConfig>,
-}
-
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(3),
-            idle: Duration::from_secs(90),
-            idle_per_host: 64,
-            decoded_limit: 256 << 20,
-            target: None,
-            headers: BTreeMap::new(),
-            tls: None,
-        }
-    }
-}
-
-impl Builder {
-    /// Sets how long name, TCP and TLS may take together. Default: 3 seconds.
-    pub fn connect_deadline(mut self, after: Duration) -> Self {
-        self.connect = after;
-        self
-    }
-
-    /// Sets how long an unused connection is kept. Default: 90 seconds.
-    pub fn idle_timeout(mut self, after: Duration) -> Self {
-        self.idle = after;
-        self
-    }
-
-    /// Sets how many unused HTTP/1.1 connections are kept per host. Default: 64.
-    pub fn max_idle_per_host(mut self, connections: usize) -> Self {
-        self.idle_per_host = connections;
-        self
-    }
-
-    /// Sets to how many bytes an encoded answer may decode. Default: 256 MiB. Answers that come as
-    /// they were asked for, unencoded, have no limit here.
-    pub fn decoded_limit(mut self, bytes: u64) -> Self {
-        self.decoded_limit = bytes;
-        self
-    }
-
-    /// Sets the target of requests that carry none. Default: they are refused.
-    pub fn target(mut self, target: Arc<Target>) -> Self {
-        self.target = Some(target);
-        self
-    }
-
-    /// Adds headers for requests to `provider` that have none of that name. Default: only those
-    /// its protocol demands ([`headers::required`]).
-    pub fn headers(mut self, provider: impl Into<String>, headers: HeaderMap) -> Self {
-        self.headers.insert(provider.into(), headers);
-        self
-    }
-
-    /// Sets how TLS is spoken: own authorities, client certificates. Default: the system's
-    /// authorities, or Mozilla's list where the system has none. ALPN is set here, whatever it was.
-    pub fn tls(mut self, config: ClientConfig) -> Self {
-        self.tls = Some(config);
-        self
-    }
-
-    /// Returns the upstream.
-    pub fn build(mut self) -> Upstream {
-        let tls = self.tls.take();
-        self.build_on(connector(tls))
-    }
-
-    /// Returns an upstream that connects through `connector`: a proxy, a unix socket, memory.
-    /// [`Builder::tls`] has no effect then.
-    pub fn build_on<C>(self, connector: C) -> Upstream<C>
-    where
-        C: Service<http::Uri> + Clone + Send + Sync + 'static,
-        WithDeadline<C>: Connect + Clone,
-    {
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(self.idle)
-            .pool_max_idle_per_host(self.idle_per_host)
-            .http2_adaptive_window(true)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .build(WithDeadline::new(connector, self.connect));
-        let Self { target, headers, decoded_limit, .. } = self;
-        Upstream { client, settings: Arc::new(Settings { target, headers, decoded_limit }) }
-    }
-}
-
-fn connector(tls: Option<ClientConfig>) -> HttpsConnector {
-    let mut http = HttpConnector::new_with_resolver(Resolver::new());
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_keepalive(Some(Duration::from_secs(60)));
-    let mut tls = tls.unwrap_or_else(default_tls);
-    tls.alpn_protocols.clear();
-    HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(http)
-}
-
-fn default_tls() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks the default versions");
-    match builder.clone().with_native_roots() {
-        Ok(native) => native.with_no_client_auth(),
-        Err(error) => {
-            tracing::debug!(%error, "no certificate authorities of the system, using Mozilla's");
-            builder.with_webpki_roots().with_no_client_auth()
-        }
-    }
-}
-
 impl Settings {
+    fn target(&self, extensions: &mut Extensions) -> Option<Arc<Target>> {
+        extensions.remove::<Arc<Target>>().or_else(|| self.target.clone())
+    }
+
+    /// Who signs requests to `target`.
+    pub(crate) fn signer(&self, target: &Target) -> Option<&Arc<dyn Signer>> {
+        self.signers.get(target.credential.as_deref()?)
+    }
+
+    /// Whether the request was seen to ask for a stream.
+    pub(crate) fn streams(&self, extensions: &Extensions) -> bool {
+        extensions.get::<Call>().is_some_and(|call| call.stream)
+    }
+
     /// Makes the request what the upstream is to see.
-    fn prepare(&self, mut request: Request<Body>) -> Result<Request<Body>, Refusal> {
-        let target = request.extensions_mut().remove::<Arc<Target>>();
-        let target = target.or_else(|| self.target.clone()).ok_or_else(nowhere)?;
+    pub(crate) fn prepare<B>(
+        &self,
+        mut request: Request<B>,
+        target: &Target,
+        stream: bool,
+    ) -> Result<Request<B>, Refusal> {
         let (path, query) = (request.uri().path(), request.uri().query());
         let native = &path[prefix(path)..];
-        let url = url::join(&target.base_url, target.protocol, native, query);
+        let url = transport::address(target, native, query, stream);
         *request.uri_mut() = url.map_err(|unsafe_path| {
             Refusal::new(Class::InvalidRequest, unsafe_path.to_string()).code("invalid_path")
         })?;
         headers::for_upstream(request.headers_mut());
-        self.add_headers(request.headers_mut(), &target);
+        self.add_headers(request.headers_mut(), target);
+        if let Some(value) = self.proxies.authorization(request.uri()) {
+            request.headers_mut().insert(header::PROXY_AUTHORIZATION, value);
+        }
         *request.version_mut() = Version::HTTP_11;
         request.extensions_mut().clear();
         Ok(request)
+    }
+
+    /// What is to be known when the answer comes.
+    fn way(&self, caller: Caller, target: &Target, request: &Request<Body>) -> UnderWay {
+        UnderWay {
+            caller,
+            decoded_limit: self.decoded_limit,
+            wants_body: has_model(request),
+            amazon_events: matches!(target.transport, Transport::BedrockInvoke { .. }),
+            place: None,
+            again: None,
+        }
     }
 
     fn add_headers(&self, headers: &mut HeaderMap, target: &Target) {
@@ -260,6 +162,34 @@ fn nowhere() -> Refusal {
     Refusal::new(Class::NotFound, "no upstream is known for this request")
 }
 
+/// Whether a request asks a model for something, which it must answer with.
+fn has_model<B>(request: &Request<B>) -> bool {
+    let operation = match request.extensions().get::<Call>() {
+        Some(call) => Some(call.operation),
+        None => locate(request.method(), request.uri().path(), request.headers())
+            .map(|located| located.route.operation),
+    };
+    operation.is_some_and(Operation::has_model)
+}
+
+/// Keeps a request for the case that HTTP/2 says it was not processed: one that may travel over
+/// HTTP/2, which is only spoken over TLS, and whose body can be sent twice.
+fn again<C>(client: &Client<C, Body>, request: &Request<Body>) -> Option<Again>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    if request.uri().scheme() != Some(&Scheme::HTTPS) {
+        return None;
+    }
+    let body = request.body().try_clone()?;
+    let mut copy = Request::new(body);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    let client = client.clone();
+    Some(Box::new(move || client.request(copy)))
+}
+
 impl<C, B> Service<Request<B>> for Upstream<C>
 where
     WithDeadline<C>: Connect + Clone + Send + Sync + 'static,
@@ -276,19 +206,40 @@ where
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
         let caller = Caller::of(&request);
-        match self.settings.prepare(request.map(Body::untouched)) {
-            Ok(request) => {
-                let sending = self.client.request(request);
-                ResponseFuture::sending(sending, caller, self.settings.decoded_limit)
-            }
+        let mut request = request.map(Body::untouched);
+        let Some(target) = self.settings.target(request.extensions_mut()) else {
+            return ResponseFuture::refused(caller.refuse(nowhere()));
+        };
+        let way = self.settings.way(caller, &target, &request);
+        if hosted::is_hosted(&self.settings, &target) {
+            let preparing = hosted::prepare(self.settings.clone(), target, caller, request);
+            let clients = self.clients.clone();
+            return ResponseFuture::preparing(
+                async move { Ok(send(&clients, way, preparing.await?)) },
+            );
+        }
+        let stream = self.settings.streams(request.extensions());
+        match self.settings.prepare(request, &target, stream) {
+            Ok(request) => ResponseFuture::sending(send(&self.clients, way, request)),
             Err(refusal) => ResponseFuture::refused(caller.refuse(refusal)),
         }
     }
 }
 
-impl<C: Clone> Clone for Upstream<C> {
+/// Hands a request to a client that has room for it.
+fn send<C>(clients: &Lanes<Client<C, Body>>, mut way: UnderWay, request: Request<Body>) -> Sending
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let (client, place) = clients.take();
+    way.place = Some(place);
+    way.again = again(client, &request);
+    Sending { future: client.request(request), request: way }
+}
+
+impl<C> Clone for Upstream<C> {
     fn clone(&self) -> Self {
-        Self { client: self.client.clone(), settings: self.settings.clone() }
+        Self { clients: self.clients.clone(), settings: self.settings.clone() }
     }
 }
 

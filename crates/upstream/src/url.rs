@@ -32,15 +32,36 @@ pub fn join(
 ) -> Result<Uri, Unsafe> {
     check(path)?;
     let root = base.path().trim_end_matches('/');
-    let mut text = format!("{root}{}", relative(root, protocol, path));
+    assemble(base, &format!("{root}{}", relative(root, protocol, path)), query, None)
+}
+
+/// Sets the whole path of `base` and the queries of both: the base's, the request's, and
+/// `api-version` unless one of them has it.
+pub(crate) fn assemble(
+    base: &Uri,
+    path: &str,
+    query: Option<&str>,
+    api_version: Option<&str>,
+) -> Result<Uri, Unsafe> {
+    let mut text = path.to_owned();
     let queries = [base.query(), query].into_iter().flatten().filter_map(query_without_key);
-    for (i, query) in queries.enumerate() {
+    let mut queries: Vec<_> = queries.collect();
+    let versioned = queries.iter().any(|q| q.split('&').any(|p| p.starts_with("api-version=")));
+    let version = api_version.filter(|_| !versioned).map(|v| format!("api-version={v}"));
+    queries.extend(version.map(Into::into));
+    for (i, query) in queries.iter().enumerate() {
         text.push(if i == 0 { '?' } else { '&' });
-        text.push_str(&query);
+        text.push_str(query);
     }
     let mut parts = base.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(text).map_err(|_| Unsafe)?);
     Uri::from_parts(parts).map_err(|_| Unsafe)
+}
+
+/// Returns the path of `base` without the first of `endings` it ends in.
+pub(crate) fn root_without<'a>(base: &'a Uri, endings: &[&str]) -> &'a str {
+    let root = base.path().trim_end_matches('/');
+    endings.iter().find_map(|ending| root.strip_suffix(ending)).unwrap_or(root)
 }
 
 /// Refuses a path that would leave the base or the request line.

@@ -169,6 +169,20 @@ async fn fault_05_a_kept_connection_that_was_closed_is_replaced_unseen() {
 }
 
 #[tokio::test]
+async fn fault_05_a_kept_connection_that_took_the_request_is_not_asked_again() {
+    let kept = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    let wire = Wire::new().request().write(kept).request();
+    let server = WireServer::start([wire, Wire::json(200, "{}")]).await.unwrap();
+    let upstream = Upstream::new();
+    let ask = || post(server.addr(), "/v1/x").body(Body::from("{}")).unwrap();
+    assert_eq!(text(upstream.clone().oneshot(ask()).await.unwrap()).await, "{}");
+    let answer = upstream.clone().oneshot(ask()).await.unwrap();
+    let expected = (Class::ServerError, Cause::Upstream, Sent::Maybe, "upstream_reset");
+    assert_eq!(failure(&answer), expected);
+    assert_eq!(server.connections().len(), 1);
+}
+
+#[tokio::test]
 async fn fault_06_a_broken_head_is_a_failure_that_may_have_been_sent() {
     for (wire, code) in [
         (Wire::garbage(), "upstream_protocol"),
@@ -274,6 +288,47 @@ async fn fault_66_a_redirect_is_not_followed_and_100_continue_is_waited_out() {
     let wire = Wire::continued(Wire::json(200, "{\"a\":1}"));
     let server = WireServer::start([wire]).await.unwrap();
     assert_eq!(text(ask(server.addr()).await).await, "{\"a\":1}");
+}
+
+#[tokio::test]
+async fn fault_66_other_informational_answers_are_waited_out() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    let wire = Wire::new().request().write(hints).write(answer);
+    let server = WireServer::start([wire]).await.unwrap();
+    assert_eq!(text(ask(server.addr()).await).await, "{}");
+
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
+    let server = WireServer::start([Wire::new().request().write(switching)]).await.unwrap();
+    assert_eq!(failure(&ask(server.addr()).await).3, "upstream_protocol");
+}
+
+#[tokio::test]
+async fn fault_67_chunk_extensions_are_skipped_and_trailers_kept() {
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n";
+    let body = "3;name=\"a;b\"\r\n{ }\r\n0;last\r\nx-sum: 1\r\n\r\n";
+    let server = WireServer::start([Wire::new().request().write(format!("{head}{body}"))]);
+    let server = server.await.unwrap();
+    let collected = ask(server.addr()).await.into_body().collect().await.unwrap();
+    assert_eq!(collected.trailers().unwrap()["x-sum"], "1");
+    assert_eq!(collected.to_bytes(), "{ }");
+}
+
+#[tokio::test]
+async fn fault_67_an_empty_success_is_a_failure_where_an_answer_was_asked_for() {
+    for status in ["200 OK", "204 No Content"] {
+        let empty = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let wire = Wire::new().request().write(empty.clone());
+        let server = WireServer::start([wire]).await.unwrap();
+        let answer = ask(server.addr()).await;
+        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+        let expected = (Class::ServerError, Cause::Upstream, Sent::Yes, "upstream_empty");
+        assert_eq!(failure(&answer), expected);
+        // What nobody reads may be empty.
+        let request = post(server.addr(), "/v1/files/f_1").body(Body::empty()).unwrap();
+        let answer = Upstream::new().oneshot(request).await.unwrap();
+        assert!(answer.status().is_success());
+    }
 }
 
 #[tokio::test]

@@ -65,8 +65,8 @@ pub(crate) fn no_model() -> Refusal {
     Refusal::new(Class::InvalidRequest, "the request names no `model`").param("model")
 }
 
-/// Replaces the path of `uri` and keeps its query.
-pub(crate) fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+/// Returns `uri` with another path and the same query. `None` where `path` is none.
+pub fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     let path_and_query = match uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),

@@ -33,10 +33,13 @@ impl Caller {
     /// Reads who is asking off a request.
     ///
     /// The protocol is that of the [`Call`], else recognised by method, path and headers, else
-    /// guessed. The id is that of the [`Call`], else a [`CallId`] in the extensions, else fresh.
+    /// guessed. A `Caller` in the extensions is taken at its word. The id is that of the [`Call`], else a [`CallId`] in the extensions, else fresh.
     pub fn of<B>(request: &Request<B>) -> Self {
         if let Some(call) = request.extensions().get::<Call>() {
             return Self { protocol: call.protocol, id: call.id };
+        }
+        if let Some(caller) = request.extensions().get::<Self>() {
+            return *caller;
         }
         let id = request.extensions().get().copied();
         let path = request.uri().path();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use tollgate_core::Class;
 
@@ -142,6 +142,15 @@ pub(crate) fn write(fault: &Fault, headers: &mut HeaderMap) {
     headers.insert("retry-after-ms", millis(after).into());
 }
 
+/// The header by which OpenAI's and Anthropic's clients learn that no waiting helps: a key or an
+/// account must change first. Without it Claude Code repeats a 401 for minutes.
+pub(crate) fn dissuade(fault: &Fault, headers: &mut HeaderMap) {
+    let account = matches!(fault.class, Class::Auth | Class::Permission | Class::Quota);
+    if account || fault.is_our_credential() || fault.is_our_quota() {
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+}
+
 /// The pause a client is told of.
 pub(crate) fn told(fault: &Fault) -> Option<Duration> {
     let helps = matches!(fault.class, Class::RateLimit | Class::Overloaded | Class::Timeout);
@@ -171,6 +180,21 @@ mod tests {
 
     fn s(seconds: f64) -> Option<Duration> {
         Some(Duration::from_secs_f64(seconds))
+    }
+
+    #[test]
+    fn what_no_waiting_helps_is_not_to_be_retried() {
+        let dissuaded = |fault: &Fault| {
+            let mut headers = HeaderMap::new();
+            dissuade(fault, &mut headers);
+            headers.get("x-should-retry").is_some_and(|word| word == "false")
+        };
+        for class in Class::ALL {
+            let account = matches!(class, Class::Auth | Class::Permission | Class::Quota);
+            let fault = Fault::new(class, "why");
+            assert_eq!(dissuaded(&fault), account, "{class:?}");
+            assert_eq!(dissuaded(&fault.hiding_ours()), account, "{class:?}");
+        }
     }
 
     #[test]

@@ -7,15 +7,12 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
-use tollgate_core::{
-    Body, BoxError, Call, CallFacts, CallId, Class, Frames, Operation, Protocol, Refusal,
-};
+use tollgate_core::{Body, BoxError, Call, CallFacts, CallId, Class, Frames, Operation, Refusal};
 
 use crate::{
     Caller, Located,
     aim::ModelSpan,
     dialect, locate,
-    path::guess,
     peek::{Peek, PeekError, peek},
 };
 
@@ -78,7 +75,10 @@ impl Inspect {
             Some(located) if located.route.operation.has_model() => {
                 self.collect(parts, body, located, caller)
             }
-            located => InspectFuture::done(Ok(unread(parts, Body::untouched(body), located))),
+            located => {
+                let body = Body::untouched(body);
+                InspectFuture::done(Ok(unread(parts, body, located, caller)))
+            }
         }
     }
 
@@ -225,20 +225,16 @@ fn facts(located: Located, peek: Peek, json_array: bool, id: CallId) -> CallFact
 }
 
 /// A request whose body nobody needs to read.
-fn unread(mut parts: Parts, body: Body, located: Option<Located>) -> Request<Body> {
-    let id = parts.extensions.get().copied().unwrap_or_else(CallId::random);
+fn unread(mut parts: Parts, body: Body, located: Option<Located>, caller: Caller) -> Request<Body> {
     let (protocol, operation, model) = match located {
         Some(located) => (located.protocol, located.route.operation, located.route.model),
-        None => (nobodys(&parts), Operation::Other, None),
+        None => (caller.protocol, Operation::Other, None),
     };
     let call = Call::new(protocol, operation);
-    let facts = CallFacts { id, model: model.map(Into::into), ..CallFacts::clone(&call) };
+    let model = model.map(Into::into);
+    let facts = CallFacts { id: caller.id, model, ..CallFacts::clone(&call) };
     parts.extensions.insert(Call::from(facts));
     Request::from_parts(parts, body)
-}
-
-fn nobodys(parts: &Parts) -> Protocol {
-    guess(parts.uri.path(), &parts.headers)
 }
 
 fn too_large(limit: usize) -> Refusal {
@@ -266,7 +262,7 @@ fn wrong(error: PeekError) -> Refusal {
 mod tests {
     use http::StatusCode;
     use http_body_util::{BodyExt, Full, StreamBody};
-    use tollgate_core::Target;
+    use tollgate_core::{Protocol, Target};
 
     use super::*;
     use crate::aim;

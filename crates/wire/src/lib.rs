@@ -29,7 +29,7 @@ mod words;
 pub use tollgate_core;
 
 pub use self::{
-    aim::aim,
+    aim::{aim, with_path},
     caller::{Caller, ORIGIN},
     dialect::{Dialect, Route, dialect},
     fault::{Fault, Rendered},

@@ -241,9 +241,7 @@ pub(crate) fn render(fault: &Fault, id: &str, input: &str) -> Rendered {
         headers.insert(REQUEST_ID, id);
     }
     hints::write(fault, &mut headers);
-    if fault.class == Class::Quota {
-        headers.insert("x-should-retry", HeaderValue::from_static("false"));
-    }
+    hints::dissuade(fault, &mut headers);
     Rendered { status: status(fault), headers, body: envelope(fault, input) }
 }
 

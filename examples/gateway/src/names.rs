@@ -31,6 +31,14 @@ impl Provider {
         self.endpoints.iter().find(|(p, _)| *p == protocol).map(|(_, url)| url)
     }
 
+    /// The target of requests that name no model: where the provider speaks `protocol`, else its
+    /// first endpoint.
+    pub(crate) fn without_model(&self, protocol: Protocol) -> Option<Arc<Target>> {
+        let spoken = self.speaks(protocol).map(|_| protocol);
+        let protocol = spoken.or(self.endpoints.first().map(|(first, _)| *first))?;
+        self.targets(protocol, "").into_iter().next()
+    }
+
     /// One target per deployment, in order.
     fn targets(&self, protocol: Protocol, model: &str) -> Vec<Arc<Target>> {
         let Some(base_url) = self.speaks(protocol) else { return Vec::new() };

@@ -13,11 +13,11 @@ import pytest
 
 @dataclass
 class Gateway:
-    """A running gateway: where it is and the key it made."""
+    """A running gateway: where it is, the key it made, and one that may use a single model."""
 
     url: str
     key: str
-    log: str
+    limited: str
 
 
 def free_port():
@@ -30,23 +30,26 @@ def free_port():
 def gateway(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gateway")
     port = free_port()
-    log = folder / "log"
-    with open(log, "wb") as out:
-        process = subprocess.Popen(
-            [os.environ["TOLLGATE_BIN"], "--demo", "--listen", f"127.0.0.1:{port}"],
-            cwd=folder,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
+    key = make_key(folder, "all")
+    limited = make_key(folder, "limited", "--model", "nobody/nothing")
+    process = subprocess.Popen(
+        [os.environ["TOLLGATE_BIN"], "--demo", "--listen", f"127.0.0.1:{port}"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(process, url)
-        text = log.read_text()
-        key = re.search(r"sk-tg-[A-Za-z0-9_-]+", text).group(0)
-        yield Gateway(url, key, str(log))
+        yield Gateway(url, key, limited)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(40)
+
+
+def make_key(folder, *args):
+    command = [os.environ["TOLLGATE_BIN"], "keys", "create", *args]
+    made = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return re.search(r"sk-tg-[A-Za-z0-9_-]+", made.stdout).group(0)
 
 
 def wait_until_ready(process, url):

@@ -198,6 +198,7 @@ pub(super) fn render(fault: &Fault, id: &str) -> Rendered {
         headers.insert(REQUEST_ID, id);
     }
     hints::write(fault, &mut headers);
+    hints::dissuade(fault, &mut headers);
     Rendered { status: shape(fault).0, headers, body: envelope(fault, id) }
 }
 

@@ -81,8 +81,11 @@ impl Resolved {
         Ok(())
     }
 
-    /// A preset whose key the environment has.
+    /// A preset whose key the environment has, where the key is all it takes.
     fn found(&mut self, preset: &'static Preset) {
+        if preset.is_placed() {
+            return;
+        }
         let Some(key) = from_environment(preset) else { return };
         let endpoints = preset.endpoints.iter();
         let urls = endpoints.filter_map(|e| Some((e.protocol, parsed(e.base_url?)?))).collect();

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
-use tollgate_core::{CallId, Deadline, Reply, Served};
+use tollgate_core::{Deadline, Reply, Served};
 use tollgate_wire::{Caller, dialect};
 use tower::{Layer, Service};
 
@@ -116,11 +116,11 @@ where
         if let Some(response) = self.health(request.method(), request.uri().path()) {
             return ResponseFuture { state: State::Health { response: Some(response) } };
         }
-        request.extensions_mut().insert(CallId::random());
         if let Some(total) = self.total {
             request.extensions_mut().insert(Deadline(Instant::now() + total));
         }
         let caller = Caller::of(&request);
+        request.extensions_mut().insert(caller);
         ResponseFuture { state: State::Calling { future: self.inner.call(request), caller } }
     }
 }

@@ -1,4 +1,5 @@
-//! What is answered beside the stack: model lists, and paths that are nobody's.
+//! What names no model: lists are answered here, what stands under a provider's name is sent there
+//! as it is, anything else is nobody's.
 
 use std::{
     future::Future,
@@ -10,8 +11,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
-use tollgate_core::{Class, Operation, Principal, Refusal, Reply};
-use tollgate_wire::{Caller, Located, dialect, locate};
+use tollgate_core::{Call, CallFacts, Class, Operation, Principal, Refusal, Reply};
+use tollgate_wire::{Caller, Located, dialect, locate, with_path};
 use tower::{Layer, Service};
 
 use crate::state::SharedState;
@@ -37,8 +38,9 @@ impl<S> Layer<S> for OperationsLayer {
     }
 }
 
-/// Middleware that answers model lists in the asking protocol's shape, says 404 or 405 where no
-/// protocol has such a path, and passes on everything that names a model.
+/// Middleware that answers model lists in the asking protocol's shape, gives what stands under
+/// `/{provider}/` that provider for a target, says 404 or 405 to what no protocol knows, and passes
+/// on everything that names a model.
 #[derive(Clone, Debug)]
 pub(super) struct Operations<S> {
     inner: S,
@@ -46,11 +48,13 @@ pub(super) struct Operations<S> {
 }
 
 impl<S> Operations<S> {
-    fn own<B>(&self, request: &Request<B>) -> Option<Response<Bytes>> {
+    /// The answer that is given here; `None` for what goes on.
+    fn own<B>(&self, request: &mut Request<B>) -> Option<Response<Bytes>> {
         let caller = Caller::of(request);
         let Some(located) = locate(request.method(), request.uri().path(), request.headers())
         else {
-            return Some(nobodys(caller, request));
+            let passed = self.pass_through(caller, request).is_some();
+            return (!passed).then(|| nobodys(caller, request));
         };
         let principal = request.extensions().get::<Arc<Principal>>().map(|p| &**p);
         match located.route.operation {
@@ -58,6 +62,21 @@ impl<S> Operations<S> {
             Operation::GetModel => Some(self.describe(caller, &located)),
             _ => None,
         }
+    }
+
+    /// Points a request under `/{provider}/` at that provider: the rest of its path is the
+    /// provider's own. Its body is never read.
+    fn pass_through<B>(&self, caller: Caller, request: &mut Request<B>) -> Option<()> {
+        let (name, rest) = request.uri().path().get(1..)?.split_once('/')?;
+        let state = self.state.load();
+        let target = state.names.provider(name)?.without_model(caller.protocol)?;
+        let uri = with_path(request.uri(), &format!("/{rest}"))?;
+        let call = Call::new(target.protocol, Operation::Other);
+        let call = CallFacts { id: caller.id, ..CallFacts::clone(&call) };
+        *request.uri_mut() = uri;
+        request.extensions_mut().insert(Call::from(call));
+        request.extensions_mut().insert(target);
+        Some(())
     }
 
     fn list(&self, located: &Located, principal: Option<&Principal>) -> Response<Bytes> {
@@ -109,8 +128,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let state = match self.own(&request) {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let state = match self.own(&mut request) {
             Some(response) => State::Own { response: Some(response) },
             None => State::Calling { future: self.inner.call(request) },
         };

@@ -1,0 +1,90 @@
+//! The two sides of the comparison, and the simulated providers behind both.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use tokio::net::TcpListener;
+use tollgate_sim::Sim;
+
+use crate::{
+    Failed,
+    ask::{APART, KEY, TOGETHER},
+    process::{Process, free_address},
+};
+
+/// The programs, the providers they are to reach, and where files may be left.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) bare: PathBuf,
+    pub(crate) gateway: PathBuf,
+    pub(crate) files: PathBuf,
+    pub(crate) pinned: bool,
+    /// Providers that write each event on its own.
+    pub(crate) apart: SocketAddr,
+    /// Providers that write what is ready at once.
+    pub(crate) together: SocketAddr,
+}
+
+/// Two running programs to compare; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub(crate) bare: Rc<Process>,
+    pub(crate) gateway: Rc<Process>,
+}
+
+impl Bench {
+    /// Starts a bare proxy in front of `upstream`.
+    pub(crate) fn bare(&self, upstream: SocketAddr) -> Result<Process, Failed> {
+        let address = free_address()?;
+        let (listen, upstream) = (address.to_string(), upstream.to_string());
+        let args = [listen.as_str(), &upstream];
+        Process::start(&self.bare, &args, address, self.file("bare-proxy.log"), self.pinned)
+    }
+
+    /// Starts the gateway in front of both providers, with client keys on.
+    pub(crate) fn gateway(&self) -> Result<Process, Failed> {
+        let address = free_address()?;
+        let (config, data) = (self.file("tollgate.toml"), self.file("data"));
+        fs::write(&config, self.config())?;
+        let listen = address.to_string();
+        let args = ["--config", text(&config), "--data-dir", text(&data), "--listen", &listen];
+        Process::start(&self.gateway, &args, address, self.file("gateway.log"), self.pinned)
+    }
+
+    fn config(&self) -> String {
+        let provider = |name: &str, at: SocketAddr| {
+            format!(
+                "[providers.{name}]\nkind = \"openai-compatible\"\n\
+                 base_url = \"http://{at}/v1\"\napi_key = \"sk-bench-upstream-0123456789\"\n\n"
+            )
+        };
+        let key = format!("[[keys]]\nname = \"bench\"\nkey = \"{KEY}\"\n\n");
+        key + &provider(APART, self.apart) + &provider(TOGETHER, self.together)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.files.join(name)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.files);
+    }
+}
+
+/// Serves simulated providers from this thread, as long as its runtime lives.
+pub(crate) async fn simulate(sim: Sim) -> Result<SocketAddr, Failed> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(sim.serve(listener, std::future::pending()));
+    Ok(address)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap_or_default()
+}

@@ -1,0 +1,65 @@
+use tower::ServiceBuilder;
+use tower_layer::Stack;
+
+mod sealed {
+    pub trait Sealed {}
+    impl<L> Sealed for tower::ServiceBuilder<L> {}
+}
+
+/// A [`ServiceBuilder`] with a method per layer, each with the layer's defaults.
+///
+/// Whoever needs other settings gives the layer itself to [`ServiceBuilder::layer`].
+pub trait ServiceBuilderExt<L>: sealed::Sealed + Sized {
+    /// Lets in who shows a key of `store` ([`KeyLayer`](tollgate_keys::KeyLayer)).
+    #[cfg(feature = "keys")]
+    fn client_keys<K>(self, store: K) -> ServiceBuilder<Stack<tollgate_keys::KeyLayer<K>, L>>;
+
+    /// Sets the credential of each target ([`CredentialLayer`](tollgate_keys::CredentialLayer)).
+    #[cfg(feature = "keys")]
+    fn credentials<C>(
+        self,
+        credentials: C,
+    ) -> ServiceBuilder<Stack<tollgate_keys::CredentialLayer<C>, L>>;
+
+    /// Decides who answers ([`RouteLayer`](tollgate_route::RouteLayer)).
+    #[cfg(feature = "route")]
+    fn route_to<R>(self, resolve: R) -> ServiceBuilder<Stack<tollgate_route::RouteLayer<R>, L>>;
+
+    /// Ends streams as what they are ([`SseLayer`](tollgate_sse::SseLayer)).
+    #[cfg(feature = "sse")]
+    fn honest_streams(self) -> ServiceBuilder<Stack<tollgate_sse::SseLayer, L>>;
+
+    /// Limits an upstream's silence ([`DeadlineLayer`](tollgate_sse::DeadlineLayer)).
+    #[cfg(feature = "sse")]
+    fn deadlines(self) -> ServiceBuilder<Stack<tollgate_sse::DeadlineLayer, L>>;
+}
+
+impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
+    #[cfg(feature = "keys")]
+    fn client_keys<K>(self, store: K) -> ServiceBuilder<Stack<tollgate_keys::KeyLayer<K>, L>> {
+        self.layer(tollgate_keys::KeyLayer::new(store))
+    }
+
+    #[cfg(feature = "keys")]
+    fn credentials<C>(
+        self,
+        credentials: C,
+    ) -> ServiceBuilder<Stack<tollgate_keys::CredentialLayer<C>, L>> {
+        self.layer(tollgate_keys::CredentialLayer::new(credentials))
+    }
+
+    #[cfg(feature = "route")]
+    fn route_to<R>(self, resolve: R) -> ServiceBuilder<Stack<tollgate_route::RouteLayer<R>, L>> {
+        self.layer(tollgate_route::RouteLayer::new(resolve))
+    }
+
+    #[cfg(feature = "sse")]
+    fn honest_streams(self) -> ServiceBuilder<Stack<tollgate_sse::SseLayer, L>> {
+        self.layer(tollgate_sse::SseLayer::new())
+    }
+
+    #[cfg(feature = "sse")]
+    fn deadlines(self) -> ServiceBuilder<Stack<tollgate_sse::DeadlineLayer, L>> {
+        self.layer(tollgate_sse::DeadlineLayer::new())
+    }
+}

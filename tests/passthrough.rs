@@ -1,0 +1,104 @@
+//! What names no model, under a provider's name: sent there as it is, streamed both ways.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use tokio::sync::mpsc;
+use tollgate_core::{BoxError, Protocol};
+use tollgate_gateway::{Options, Readiness, stack};
+use tollgate_testkit::{Answer, Script, Upstream, Wire, WireServer};
+use tollgate_tests::{CLIENT_KEY, PROVIDER_KEY, state};
+use tower::ServiceExt;
+
+fn asking(method: Method, path: &str) -> http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("authorization", format!("Bearer {CLIENT_KEY}"))
+}
+
+#[tokio::test]
+async fn what_no_protocol_knows_goes_to_the_provider_it_names() {
+    for (method, path, expected) in [
+        (Method::POST, "/upstream/v1/files?purpose=x", "/base/v1/files?purpose=x"),
+        (Method::GET, "/upstream/v1/responses/resp_1", "/base/v1/responses/resp_1"),
+        (Method::DELETE, "/upstream/v1/responses/resp_1", "/base/v1/responses/resp_1"),
+        (Method::POST, "/upstream/v1/images/generations", "/base/v1/images/generations"),
+        (Method::POST, "/upstream/v1/audio/speech", "/base/v1/audio/speech"),
+    ] {
+        let upstream = Upstream::always(Answer::json(200, "[1, 2]").header("x-own", "kept"));
+        let (address, _guard) = upstream.clone().serve().await.unwrap();
+        let state = state(Protocol::OpenAiChat, &format!("http://{address}/base/v1"), &[]);
+        let leaf = tollgate_upstream::Upstream::new();
+        let gateway = stack(state, Readiness::ready(), Options::default(), leaf);
+        let sent = Bytes::from_static(b"\0not json\xff");
+        let request = asking(method.clone(), path).body(Full::new(sent.clone())).unwrap();
+        let response = gateway.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["x-own"], "kept");
+        assert_eq!(response.headers()["x-tollgate-target"], "upstream");
+        let answer = response.into_body().map_err(Into::<BoxError>::into).collect().await.unwrap();
+        assert_eq!(answer.to_bytes(), "[1, 2]");
+        let received = &upstream.received()[0];
+        assert_eq!(received.method, method);
+        assert_eq!(received.uri.path_and_query().unwrap().as_str(), expected);
+        assert_eq!(received.body(), sent);
+        assert_eq!(received.headers["authorization"], format!("Bearer {PROVIDER_KEY}"));
+    }
+}
+
+#[tokio::test]
+async fn a_provider_nobody_configured_is_not_found() {
+    let upstream = Upstream::always(Answer::json(200, "{}"));
+    let state = state(Protocol::OpenAiChat, "http://127.0.0.1:1/v1", &[]);
+    let leaf = tower::service_fn(move |request: Request<tollgate_core::Body>| {
+        let upstream = upstream.clone();
+        async move { Ok::<_, std::convert::Infallible>(upstream.oneshot(request).await.unwrap()) }
+    });
+    let gateway = stack(state, Readiness::ready(), Options::default(), leaf);
+    for path in ["/nobody/v1/files", "/v1/files", "/upstream", "/"] {
+        let request = asking(Method::POST, path).body(Full::<Bytes>::default()).unwrap();
+        assert_eq!(gateway.clone().oneshot(request).await.unwrap().status(), 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn neither_side_waits_for_the_others_end() {
+    let wire = Wire::new()
+        .head()
+        .write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        .chunk(b"early")
+        .stall();
+    let server = WireServer::start([wire]).await.unwrap();
+    let state = state(Protocol::OpenAiChat, &format!("http://{}/v1", server.addr()), &[]);
+    let leaf = tollgate_upstream::Upstream::new();
+    let gateway = stack(state, Readiness::ready(), Options::default(), leaf);
+    let (frames, mut feed) = mpsc::channel::<Result<Frame<Bytes>, BoxError>>(1);
+    frames.send(Ok(Frame::data(Bytes::from_static(b"first")))).await.unwrap();
+    let body = StreamBody::new(futures_util::stream::poll_fn(move |cx| feed.poll_recv(cx)));
+    let request = asking(Method::POST, "/upstream/v1/files").body(body).unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(5), gateway.oneshot(request));
+    let mut answer =
+        answer.await.expect("the head comes before the request ends").unwrap().into_body();
+    let frame = tokio::time::timeout(Duration::from_secs(5), answer.frame()).await;
+    let frame = frame.expect("the answer streams").unwrap();
+    assert_eq!(frame.map_err(Into::<BoxError>::into).unwrap().into_data().unwrap(), "early");
+    drop(frames);
+}
+
+#[tokio::test]
+async fn a_stream_under_a_providers_name_keeps_its_bytes() {
+    let odd = "event: x\r\ndata: not json\r\n\r\n: c\n\ndata";
+    let upstream = Upstream::always(Answer::sse(Script::new(odd).split_every(3)));
+    let (address, _guard) = upstream.serve().await.unwrap();
+    let state = state(Protocol::OpenAiChat, &format!("http://{address}/v1"), &[]);
+    let leaf = tollgate_upstream::Upstream::new();
+    let gateway = stack(state, Readiness::ready(), Options::default(), leaf);
+    let request = asking(Method::GET, "/upstream/v1/responses/r?stream=true");
+    let response = gateway.oneshot(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+    let body = response.into_body().map_err(Into::<BoxError>::into).collect().await.unwrap();
+    assert_eq!(body.to_bytes(), odd);
+}
