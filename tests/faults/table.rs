@@ -94,6 +94,9 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(20 client_body_over_the_limit ALL
             "413 (Gemini: 400), nobody is asked"
             wrong::client_body_over_the_limit),
+        row!(20 compressed_client_body ALL
+            "refused with 400, never decoded, nobody is asked"
+            wrong::compressed_client_body),
         row!(20 gzip_bomb ALL
             "502 or one error event, code `upstream_too_large`"
             wire::gzip_bomb),

@@ -1,6 +1,7 @@
 //! Answers that are none, and bodies that are too much.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
+use http_body_util::Full;
 use tollgate_core::Class;
 use tollgate_gateway::Options;
 use tollgate_testkit::{Answer, Script};
@@ -50,5 +51,18 @@ pub(crate) async fn client_body_over_the_limit(lane: Lane) {
     let request = lane.request_with(&"x".repeat(100));
     let seen = read(send(lane, options, leaf(&upstream), request).await).await;
     refused(lane, &seen, Class::TooLarge, "request_too_large");
+    assert!(upstream.received().is_empty(), "{lane}: nobody was asked");
+}
+
+pub(crate) async fn compressed_client_body(lane: Lane) {
+    let upstream = upstream(lane.answer(Script::new(lane.whole())));
+    let mut request = lane.request().map(|_| Full::from(&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..]));
+    request.headers_mut().insert("content-encoding", HeaderValue::from_static("gzip"));
+    let answer = send(lane, Options::default(), leaf(&upstream), request).await;
+    let seen = read(answer).await;
+    assert_eq!(
+        (seen.status, &seen.headers["x-tollgate-origin"]),
+        (400, &"gateway".parse().expect("valid"))
+    );
     assert!(upstream.received().is_empty(), "{lane}: nobody was asked");
 }
