@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tollgate_core::{Body, BoxError, Protocol};
 use tollgate_gateway::{Options, Readiness, SharedState, stack};
-use tollgate_testkit::{Answer, Recording, Script, ScriptBody, Upstream, recordings};
+use tollgate_testkit::{Answer, Recording, Script, ScriptBody, Upstream, recordings, shared_trial};
 use tollgate_tests::{CLIENT_KEY, state};
 use tollgate_wire::{
     dialect,
@@ -43,31 +43,35 @@ fn cuts(len: usize) -> Box<dyn Iterator<Item = usize>> {
     }))
 }
 
+/// Into how many trials each kind of case is divided, so that every core has its share.
+const SHARES: usize = 8;
+
 fn main() {
-    let arguments = Arguments::from_args();
-    let recorded = match recordings("") {
-        Ok(recorded) => recorded,
-        Err(absent) => {
-            let must = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-            let reason = format!("recordings skipped: {absent}");
-            let trial = Trial::test(reason.clone(), move || Err(Failed::from(reason)));
-            libtest_mimic::run(&arguments, vec![trial.with_ignored_flag(!must)]).exit();
-        }
-    };
-    let (cases, others): (Vec<_>, Vec<_>) =
-        recorded.into_iter().map(Case::of).partition(Result::is_ok);
-    let cases: Vec<_> = cases.into_iter().flatten().map(Arc::new).collect();
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for reason in others.into_iter().filter_map(Result::err) {
-        *reasons.entry(reason).or_default() += 1;
-    }
-    println!("{} recordings are replayed; the others:", cases.len());
-    reasons.iter().for_each(|(reason, n)| println!("{n:6}  {reason}"));
-    libtest_mimic::run(&arguments, trials(&cases)).exit();
+    libtest_mimic::run(&Arguments::from_args(), trials()).exit();
 }
 
-/// One trial per protocol, answer kind and manner of cutting.
-fn trials(cases: &[Arc<Case>]) -> Vec<Trial> {
+/// The cases, read when the first trial needs them.
+fn cases() -> &'static [Case] {
+    static CASES: LazyLock<Vec<Case>> = LazyLock::new(read);
+    &CASES
+}
+
+fn read() -> Vec<Case> {
+    let recorded = recordings("").expect("trials run only where the recordings are");
+    let (mut cases, mut others) = (Vec::new(), BTreeMap::<_, usize>::new());
+    for recording in recorded {
+        match Case::of(recording) {
+            Ok(case) => cases.push(case),
+            Err(reason) => *others.entry(reason).or_default() += 1,
+        }
+    }
+    println!("{} recordings are replayed; the others:", cases.len());
+    others.iter().for_each(|(reason, n)| println!("{n:6}  {reason}"));
+    cases
+}
+
+/// Trials per protocol, answer kind and manner of cutting.
+fn trials() -> Vec<Trial> {
     type Play = fn(&Case) -> Result<(), String>;
     let manners: [(&str, Play); 5] = [
         ("whole", Case::whole),
@@ -78,27 +82,30 @@ fn trials(cases: &[Arc<Case>]) -> Vec<Trial> {
     ];
     let mut trials = Vec::new();
     for protocol in Protocol::ALL {
-        for stream in [false, true] {
-            let group: Vec<_> = cases
-                .iter()
-                .filter(|case| case.protocol == protocol && case.recording.stream == stream)
-                .cloned()
-                .collect();
+        for (kind, stream) in [("json", false), ("stream", true)] {
             for (manner, play) in manners {
-                let kind = if stream { "stream" } else { "json" };
-                let name = format!("{protocol}::{kind}::{manner}");
-                let group = group.clone();
-                trials.push(Trial::test(name, move || all(&group, play)));
+                for share in 0..SHARES {
+                    let name = format!("{protocol}::{kind}::{manner}::{}", share + 1);
+                    trials.push(shared_trial("fixtures/recorded", &name, move |_| {
+                        all(protocol, stream, share, play)
+                    }));
+                }
             }
         }
     }
     trials
 }
 
-fn all(cases: &[Arc<Case>], play: fn(&Case) -> Result<(), String>) -> Result<(), Failed> {
-    assert!(!cases.is_empty(), "no recording of this kind");
-    let wrong: Vec<_> = cases
-        .iter()
+fn all(
+    protocol: Protocol,
+    stream: bool,
+    share: usize,
+    play: fn(&Case) -> Result<(), String>,
+) -> Result<(), Failed> {
+    let kind = |case: &&Case| case.protocol == protocol && case.recording.stream == stream;
+    assert!(cases().iter().any(|case| kind(&case)), "no recording of this kind");
+    let share = cases().iter().filter(kind).skip(share).step_by(SHARES);
+    let wrong: Vec<_> = share
         .filter_map(|case| play(case).err().map(|e| format!("{}: {e}", case.recording.id)))
         .collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
@@ -114,6 +121,13 @@ struct Case {
     base: String,
     model: String,
     state: SharedState,
+    /// What the client sends and the upstream answers, whole.
+    request: Script,
+    answer: Script,
+    /// The head of the client's request.
+    headers: HeaderMap,
+    /// The head of the upstream's answer.
+    head: Arc<(StatusCode, HeaderMap)>,
     expected: (StatusCode, Bytes),
 }
 
@@ -142,6 +156,10 @@ impl Case {
             protocol: located.protocol,
             asked,
             state: state(located.protocol, "http://upstream.test", &[&model]),
+            request: Script::new(body),
+            answer: Script::new(recording.response.body()),
+            headers: with_key(recording.request.to_request().headers().clone()),
+            head: Arc::new(recorded_head(&recording)),
             expected: expected(located.protocol, &recording),
             base,
             model,
@@ -150,33 +168,25 @@ impl Case {
     }
 
     fn whole(&self) -> Result<(), String> {
-        self.play(&self.request(), &self.answer())
+        self.play(&self.request, &self.answer)
     }
 
     fn byte_by_byte(&self) -> Result<(), String> {
-        self.play(&self.request().split_every(1), &self.answer().split_every(1))
+        self.play(&self.request.clone().split_every(1), &self.answer.clone().split_every(1))
     }
 
     fn answer_cut_in_two(&self) -> Result<(), String> {
-        let request = self.request();
-        cuts(self.answer().len()).try_for_each(|at| {
-            self.play(&request, &self.answer().cut_at(&[at])).map_err(|e| format!("cut {at}: {e}"))
+        cuts(self.answer.len()).try_for_each(|at| {
+            self.play(&self.request, &self.answer.clone().cut_at(&[at]))
+                .map_err(|e| format!("cut {at}: {e}"))
         })
     }
 
     fn request_cut_in_two(&self) -> Result<(), String> {
-        let answer = self.answer();
-        cuts(self.request().len()).try_for_each(|at| {
-            self.play(&self.request().cut_at(&[at]), &answer).map_err(|e| format!("cut {at}: {e}"))
+        cuts(self.request.len()).try_for_each(|at| {
+            self.play(&self.request.clone().cut_at(&[at]), &self.answer)
+                .map_err(|e| format!("cut {at}: {e}"))
         })
-    }
-
-    fn request(&self) -> Script {
-        Script::new(self.recording.request.body())
-    }
-
-    fn answer(&self) -> Script {
-        Script::new(self.recording.response.body())
     }
 
     /// One exchange through the gateway's stack, the upstream in the same process.
@@ -194,9 +204,7 @@ impl Case {
 
     fn asking(&self, body: &Script) -> Request<ScriptBody> {
         let mut request = Request::post(self.asked.as_str()).body(body.body()).expect("valid");
-        *request.headers_mut() = self.recording.request.to_request().headers().clone();
-        let key = format!("Bearer {CLIENT_KEY}").parse().expect("a header value");
-        request.headers_mut().insert(header::AUTHORIZATION, key);
+        request.headers_mut().clone_from(&self.headers);
         request
     }
 
@@ -207,7 +215,7 @@ impl Case {
         seen: Arc<Mutex<Option<Bytes>>>,
     ) -> impl Fn(Request<Body>) -> Pin<Box<dyn Future<Output = Answered> + Send>> + Clone + use<>
     {
-        let head = Arc::new(self.recorded_head());
+        let head = self.head.clone();
         move |request| {
             let (answer, seen, head) = (answer.clone(), seen.clone(), head.clone());
             Box::pin(async move {
@@ -221,27 +229,12 @@ impl Case {
         }
     }
 
-    fn recorded_head(&self) -> (StatusCode, HeaderMap) {
-        let response = &self.recording.response;
-        let headers = response.headers.iter().filter_map(|(name, value)| {
-            Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?))
-        });
-        let mut headers: HeaderMap = headers.collect();
-        let usual = if self.recording.stream && response.body().first() != Some(&b'[') {
-            "text/event-stream"
-        } else {
-            "application/json"
-        };
-        headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(usual));
-        (response.status(), headers)
-    }
-
     /// The same over sockets, through the client at the bottom of the stack.
     fn over_sockets(&self) -> Result<(), String> {
         block_on(async {
-            let (status, headers) = self.recorded_head();
-            let mut answer = Answer::new(status, self.answer().random_cuts(7, 16));
-            for (name, value) in &headers {
+            let (status, headers) = &*self.head;
+            let mut answer = Answer::new(*status, self.answer.clone().random_cuts(7, 16));
+            for (name, value) in headers {
                 answer = answer.header(name.clone(), value.clone());
             }
             let upstream = Upstream::always(answer);
@@ -250,7 +243,7 @@ impl Case {
             let state = state(self.protocol, &base_url, &[&self.model]);
             let leaf = tollgate_upstream::Upstream::new();
             let gateway = stack(state, Readiness::ready(), Options::default(), leaf);
-            let (status, body) = exchange(gateway, self.asking(&self.request())).await;
+            let (status, body) = exchange(gateway, self.asking(&self.request)).await;
             let received = upstream.received();
             let received = received.first().ok_or("was not asked")?;
             same("path", received.uri.path().as_bytes(), self.recording.request.path.as_bytes())?;
@@ -302,6 +295,28 @@ fn same(what: &str, seen: &[u8], expected: &[u8]) -> Result<(), String> {
         around(seen),
         around(expected)
     ))
+}
+
+/// The recorded headers, with the key of this gateway.
+fn with_key(mut headers: HeaderMap) -> HeaderMap {
+    let key = format!("Bearer {CLIENT_KEY}").parse().expect("a header value");
+    headers.insert(header::AUTHORIZATION, key);
+    headers
+}
+
+fn recorded_head(recording: &Recording) -> (StatusCode, HeaderMap) {
+    let response = &recording.response;
+    let headers = response.headers.iter().filter_map(|(name, value)| {
+        Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?))
+    });
+    let mut headers: HeaderMap = headers.collect();
+    let usual = if recording.stream && response.body().first() != Some(&b'[') {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(usual));
+    (response.status(), headers)
 }
 
 /// What the client must get: the very answer, but for a rejection of the gateway's own credential

@@ -9,11 +9,11 @@ use std::{collections::BTreeMap, convert::Infallible};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Failed};
 use serde_json::Value;
 use tollgate_core::{Body, BoxError, Protocol};
 use tollgate_gateway::{Options, Readiness, SharedState, stack};
-use tollgate_testkit::{Script, ScriptBody, recordings};
+use tollgate_testkit::{Script, ScriptBody, recordings, shared_trial};
 use tollgate_tests::{CLIENT_KEY, state};
 use tower::{ServiceExt, service_fn};
 
@@ -25,38 +25,40 @@ const FOLDERS: [(&str, Protocol); 5] = [
     ("gemini", Protocol::Gemini),
 ];
 
+/// Into how many trials each folder is divided, so that every core has its share.
+const SHARES: usize = 4;
+
 fn main() {
-    let arguments = Arguments::from_args();
-    let trials = FOLDERS.into_iter().flat_map(|(folder, protocol)| {
-        let recorded = recordings(folder);
-        [(false, "ends"), (true, "resets")].map(|(reset, how)| {
-            let name = format!("{folder}::{how}");
-            match recorded.clone() {
-                Ok(recorded) => {
-                    let streams: Vec<_> = recorded
-                        .into_iter()
-                        .filter(|r| r.stream && r.response.status == 200)
-                        .filter(|r| {
-                            r.response.body().starts_with(b"data:")
-                                || r.response.body().starts_with(b"event:")
-                        })
-                        .map(|r| (r.id.clone(), r.response.body()))
-                        .collect();
-                    Trial::test(name, move || all(protocol, &streams, reset))
-                }
-                Err(absent) => {
-                    let must = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-                    let reason = format!("{name} skipped: {absent}");
-                    Trial::test(reason.clone(), move || Err(reason.into())).with_ignored_flag(!must)
-                }
+    let mut trials = Vec::new();
+    for (folder, protocol) in FOLDERS {
+        for (reset, how) in [(false, "ends"), (true, "resets")] {
+            for share in 0..SHARES {
+                let inside = format!("fixtures/recorded/{folder}");
+                let name = format!("{folder}::{how}::{}", share + 1);
+                trials.push(shared_trial(&inside, &name, move |_| {
+                    let streams = streams(folder)?;
+                    assert!(!streams.is_empty(), "no stream recorded");
+                    all(protocol, streams.iter().skip(share).step_by(SHARES), reset)
+                }));
             }
-        })
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-fn all(protocol: Protocol, streams: &[(String, Bytes)], reset: bool) -> Result<(), Failed> {
-    assert!(!streams.is_empty(), "no stream recorded");
+/// The successful event streams of a folder, by their id.
+fn streams(folder: &str) -> Result<Vec<(String, Bytes)>, Failed> {
+    let successful =
+        recordings(folder)?.into_iter().filter(|r| r.stream && r.response.status == 200);
+    let streams = successful.map(|r| (r.id.clone(), r.response.body()));
+    Ok(streams.filter(|(_, s)| s.starts_with(b"data:") || s.starts_with(b"event:")).collect())
+}
+
+fn all<'a>(
+    protocol: Protocol,
+    streams: impl Iterator<Item = &'a (String, Bytes)>,
+    reset: bool,
+) -> Result<(), Failed> {
     let state = state(protocol, "http://upstream.test", &["m"]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut wrong = Vec::new();

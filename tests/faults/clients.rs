@@ -5,11 +5,10 @@ use std::{sync::Arc, time::Duration};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, advance, timeout};
 use tollgate_core::{Class, Outcome};
-use tollgate_gateway::Options;
 use tollgate_testkit::Script;
 
 use crate::{
-    gateway::{ask, leaf, read, silent, upstream},
+    gateway::{Setup, ask, leaf, read, silent, upstream},
     judge::unchanged,
     lane::{Kind, Lane},
 };
@@ -20,7 +19,7 @@ pub(crate) async fn slow_reader(lane: Lane) {
     let contents = vec![lane.content(); 1000];
     let frames = [vec![lane.start()], contents, vec![lane.finish()]].concat();
     let upstream = upstream(lane.answer(Script::frames(frames.clone())));
-    let mut answer = ask(lane, Options::default(), leaf(&upstream)).await;
+    let mut answer = ask(lane, Setup::default(), leaf(&upstream)).await;
     let probe = upstream.probes().remove(0);
     let mut seen = Vec::new();
     for read in 1..=10 {
@@ -39,7 +38,7 @@ pub(crate) async fn slow_reader(lane: Lane) {
 
 pub(crate) async fn gone_before_the_first_byte(lane: Lane) {
     let (alive, start) = (Arc::new(()), Instant::now());
-    let asking = ask(lane, Options::default(), silent(&alive));
+    let asking = ask(lane, Setup::default(), silent(&alive));
     assert!(timeout(MINUTE, asking).await.is_err(), "{lane}: nothing was answered");
     assert_eq!((Arc::strong_count(&alive), start.elapsed()), (1, MINUTE), "{lane}");
 }
@@ -50,7 +49,7 @@ pub(crate) async fn gone_within_the_answer(lane: Lane) {
         _ => [lane.start(), lane.content()].concat(),
     };
     let upstream = upstream(lane.answer(Script::new(begun).stall()));
-    let asking = ask(lane, Options::default(), leaf(&upstream));
+    let asking = ask(lane, Setup::default(), leaf(&upstream));
     match timeout(MINUTE, asking).await {
         Err(_) => assert_eq!(lane.kind, Kind::Json, "a stream is shown at its first content"),
         Ok(mut answer) => {

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tollgate_core::{Body, BoxError, Class, Outcome};
-use tollgate_gateway::{Options, Readiness, stack};
+use tollgate_gateway::{Options, Patience, Readiness, stack};
 use tollgate_testkit::{Answer, Probe, ScriptBody, Upstream};
-use tollgate_tests::state;
+use tollgate_tests::patient;
 use tower::{Service, ServiceExt, service_fn};
 
 use crate::lane::Lane;
@@ -36,21 +36,28 @@ impl Seen {
     }
 }
 
+/// How the gateway is set up.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) options: Options,
+    pub(crate) patience: Patience,
+}
+
 /// Asks the gateway over `leaf`; the answer's body is not read.
-pub(crate) async fn ask<L, B>(lane: Lane, options: Options, leaf: L) -> Answered
+pub(crate) async fn ask<L, B>(lane: Lane, setup: Setup, leaf: L) -> Answered
 where
     L: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     L::Future: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError> + Send,
 {
-    send(lane, options, leaf, lane.request()).await
+    send(lane, setup, leaf, lane.request()).await
 }
 
 /// The same with a request of the test's own.
 pub(crate) async fn send<L, B>(
     lane: Lane,
-    options: Options,
+    setup: Setup,
     leaf: L,
     request: Request<Full<Bytes>>,
 ) -> Answered
@@ -60,8 +67,8 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError> + Send,
 {
-    let state = state(lane.protocol, "http://upstream.test/v1", &["m"]);
-    let gateway = stack(state, Readiness::ready(), options, leaf);
+    let state = patient(lane.protocol, "http://upstream.test/v1", &["m"], setup.patience);
+    let gateway = stack(state, Readiness::ready(), setup.options, leaf);
     let response = gateway.oneshot(request).await.expect("infallible");
     response.map(|body| body.map_err(Into::into).boxed_unsync())
 }
@@ -102,13 +109,13 @@ pub(crate) fn leaf(
 
 /// Asks the gateway over an upstream that answers `answer`, and reads the answer to its end.
 pub(crate) async fn exchange(lane: Lane, answer: Answer) -> (Seen, Probe) {
-    within(lane, Options::default(), answer).await
+    within(lane, Setup::default(), answer).await
 }
 
-/// The same with other options.
-pub(crate) async fn within(lane: Lane, options: Options, answer: Answer) -> (Seen, Probe) {
+/// The same with another setup.
+pub(crate) async fn within(lane: Lane, setup: Setup, answer: Answer) -> (Seen, Probe) {
     let upstream = upstream(answer);
-    let seen = read(ask(lane, options, leaf(&upstream)).await).await;
+    let seen = read(ask(lane, setup, leaf(&upstream)).await).await;
     let probe = upstream.probes().pop().expect("the upstream was asked");
     (seen, probe)
 }

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tollgate_core::Class;
-use tollgate_gateway::Options;
+use tollgate_gateway::Patience;
 use tollgate_testkit::{Probe, Script};
 
 use crate::{
-    gateway::{Seen, ask, exchange, read, silent, within},
+    gateway::{Seen, Setup, ask, exchange, read, silent, within},
     judge::{broken, failed},
     lane::{Kind, Lane},
 };
@@ -19,7 +19,7 @@ const fn seconds(n: u64) -> Duration {
 
 pub(crate) async fn before_the_head(lane: Lane) {
     let (alive, start) = (Arc::new(()), Instant::now());
-    let seen = read(ask(lane, Options::default(), silent(&alive)).await).await;
+    let seen = read(ask(lane, Setup::default(), silent(&alive)).await).await;
     assert_eq!(start.elapsed(), seconds(300), "the default of a head and of first content");
     let code = if lane.streams() { "first_content_timeout" } else { "head_timeout" };
     failed(lane, &seen, Class::Timeout, code);
@@ -107,7 +107,8 @@ pub(crate) async fn comments_do_not_count_as_life(lane: Lane) {
 }
 
 pub(crate) async fn beyond_the_total(lane: Lane) {
-    let options = Options { total: Some(seconds(600)), ..Options::default() };
+    let patience = Patience { total: Some(seconds(600)), ..Patience::default() };
+    let setup = Setup { patience, ..Setup::default() };
     let (first, life) = match lane.kind {
         Kind::Json => (lane.whole()[..9].to_owned(), " "),
         _ => (begun(lane), lane.ping()),
@@ -115,7 +116,7 @@ pub(crate) async fn beyond_the_total(lane: Lane) {
     let script = Script::new(first.clone());
     let script = (0..100).fold(script, |s, _| s.wait(seconds(59)).then(life));
     let start = Instant::now();
-    let (seen, probe) = within(lane, options, lane.answer(script)).await;
+    let (seen, probe) = within(lane, setup, lane.answer(script)).await;
     let elapsed = start.elapsed();
     assert!(elapsed >= seconds(600) && elapsed < seconds(605), "{lane}: {elapsed:?}");
     assert!(probe.dropped_early(), "{lane}: the upstream was let go");

@@ -18,12 +18,11 @@ use hyper_util::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tollgate_core::Class;
-use tollgate_gateway::Options;
 use tollgate_upstream::{Builder, Upstream};
 use tower::Service;
 
 use crate::{
-    gateway::{Seen, ask, read},
+    gateway::{Seen, Setup, ask, read},
     judge::{broken, failed, unchanged},
     lane::{Kind, Lane},
 };
@@ -131,7 +130,7 @@ async fn over(lane: Lane, memory: &Memory) -> Seen {
 }
 
 async fn through(lane: Lane, upstream: &Upstream<Memory>) -> Seen {
-    read(ask(lane, Options::default(), upstream.clone()).await).await
+    read(ask(lane, Setup::default(), upstream.clone()).await).await
 }
 
 /// A whole answer of the lane's type and this length.

@@ -7,7 +7,7 @@ use tollgate_gateway::Options;
 use tollgate_testkit::{Answer, Script};
 
 use crate::{
-    gateway::{exchange, leaf, read, send, upstream},
+    gateway::{Setup, exchange, leaf, read, send, upstream},
     judge::{failed, refused},
     lane::{Kind, Lane},
 };
@@ -48,8 +48,9 @@ pub(crate) async fn html(lane: Lane) {
 pub(crate) async fn client_body_over_the_limit(lane: Lane) {
     let upstream = upstream(lane.answer(Script::new(lane.whole())));
     let options = Options { max_body: 100, ..Options::default() };
+    let setup = Setup { options, ..Setup::default() };
     let request = lane.request_with(&"x".repeat(100));
-    let seen = read(send(lane, options, leaf(&upstream), request).await).await;
+    let seen = read(send(lane, setup, leaf(&upstream), request).await).await;
     refused(lane, &seen, Class::TooLarge, "request_too_large");
     assert!(upstream.received().is_empty(), "{lane}: nobody was asked");
 }
@@ -58,7 +59,7 @@ pub(crate) async fn compressed_client_body(lane: Lane) {
     let upstream = upstream(lane.answer(Script::new(lane.whole())));
     let mut request = lane.request().map(|_| Full::from(&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..]));
     request.headers_mut().insert("content-encoding", HeaderValue::from_static("gzip"));
-    let answer = send(lane, Options::default(), leaf(&upstream), request).await;
+    let answer = send(lane, Setup::default(), leaf(&upstream), request).await;
     let seen = read(answer).await;
     assert_eq!(
         (seen.status, &seen.headers["x-tollgate-origin"]),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Uri;
 use tollgate_core::{KeyId, Principal, Protocol, Secret};
-use tollgate_gateway::{CredentialsByName, Names, Provider, SharedState, State};
+use tollgate_gateway::{CredentialsByName, Names, Patience, Provider, SharedState, State};
 use tollgate_keys::{Credential, KeyHash, KeyRecord, MemoryKeys};
 
 /// The client key every gateway of the tests accepts.
@@ -20,6 +20,20 @@ pub const PROVIDER_KEY: &str = "sk-canary-of-the-provider-9876543210";
 ///
 /// When `base_url` is no URI.
 pub fn state(protocol: Protocol, base_url: &str, models: &[&str]) -> SharedState {
+    patient(protocol, base_url, models, Patience::default())
+}
+
+/// Returns the same with a patience of the test's own.
+///
+/// # Panics
+///
+/// When `base_url` is no URI.
+pub fn patient(
+    protocol: Protocol,
+    base_url: &str,
+    models: &[&str],
+    patience: Patience,
+) -> SharedState {
     let name: Arc<str> = "upstream".into();
     let base_url: Uri = base_url.parse().expect("a base URL");
     let provider = Provider {
@@ -37,6 +51,7 @@ pub fn state(protocol: Protocol, base_url: &str, models: &[&str]) -> SharedState
             Credential::Bearer(Secret::new(PROVIDER_KEY)),
         )]),
         keys: vec![Arc::new(client_keys())],
+        patience,
     })
 }
 
@@ -45,4 +60,21 @@ fn client_keys() -> MemoryKeys {
     let principal = Principal::new(KeyId::new("test"), "test");
     keys.insert(KeyHash::of(&Secret::new(CLIENT_KEY)), KeyRecord::new(principal));
     keys
+}
+
+/// The code of the README and of the book, run as doc tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../CONTRIBUTING.md")]
+    struct Contributing;
+    #[doc = include_str!("../../docs/getting-started.md")]
+    struct GettingStarted;
+    #[doc = include_str!("../../docs/one-layer.md")]
+    struct OneLayer;
+    #[doc = include_str!("../../docs/configuration.md")]
+    struct Configuration;
+    #[doc = include_str!("../../docs/architecture.md")]
+    struct Architecture;
 }

@@ -2,15 +2,15 @@
 
 use std::process::Command;
 
-use crate::run::{Step, cargo, run};
+use crate::run::{Step, cargo, quietly};
 
 /// Format, clippy, docs, and each crate alone with each of its features.
 pub(crate) fn all() -> Step {
-    run(cargo(&["fmt", "--all", "--check"]))?;
+    quietly(cargo(&["fmt", "--all", "--check"]))?;
     let clippy =
         ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
-    run(cargo(&clippy))?;
-    run(docs())?;
+    quietly(cargo(&clippy))?;
+    quietly(docs())?;
     each_alone()
 }
 
@@ -23,18 +23,11 @@ fn docs() -> Command {
 /// A feature only adds: without any, and with each one alone, a crate must build.
 fn each_alone() -> Step {
     for (package, features) in packages()? {
-        run(cargo(&["check", "--quiet", "-p", &package, "--no-default-features"]))?;
+        quietly(cargo(&["check", "--quiet", "-p", &package, "--no-default-features"]))?;
         for feature in features.iter().filter(|feature| *feature != "default") {
-            let args = [
-                "check",
-                "--quiet",
-                "-p",
-                &package,
-                "--no-default-features",
-                "--features",
-                feature,
-            ];
-            run(cargo(&args))?;
+            let mut alone = cargo(&["check", "--quiet", "-p", &package, "--no-default-features"]);
+            alone.args(["--features", feature]);
+            quietly(alone)?;
         }
     }
     Ok(())

@@ -16,12 +16,8 @@ usage: cargo xtask COMMAND
   test    everything: lint, unit and whole tests, doc tests, official SDKs and coding tools
   lint    format, clippy, docs, each crate alone with each of its features
   suite   unit, whole and doc tests only
-<<<<<<< HEAD
-  sdk     the official SDKs through `tollgate --demo` only
-  bench   CPU, latency and memory over a bare hyper proxy; --quick, --gate, --only NAME
-=======
   sdk     the official SDKs and coding tools through `tollgate --demo` only
->>>>>>> sdk
+  bench   CPU, latency and memory over a bare hyper proxy; --quick, --gate, --only NAME
 ";
 
 fn main() -> ExitCode {

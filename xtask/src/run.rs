@@ -28,7 +28,7 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end, shows what it is and how long it took.
+/// Runs a command to its end, shows what it is, what it prints and how long it took.
 pub(crate) fn run(mut command: Command) -> Step {
     let shown = shown(&command);
     println!("\n$ {shown}");
@@ -36,6 +36,20 @@ pub(crate) fn run(mut command: Command) -> Step {
     let status = command.status().map_err(|error| format!("cannot run `{shown}`: {error}"))?;
     println!("# {:.1} s", started.elapsed().as_secs_f64());
     if status.success() { Ok(()) } else { Err(format!("failed: {shown}")) }
+}
+
+/// Runs a command to its end in one line; shows what it prints only when it fails.
+pub(crate) fn quietly(mut command: Command) -> Step {
+    let shown = shown(&command);
+    let started = Instant::now();
+    let output = command.output().map_err(|error| format!("cannot run `{shown}`: {error}"))?;
+    println!("{:>6.1} s  {shown}", started.elapsed().as_secs_f64());
+    if output.status.success() {
+        return Ok(());
+    }
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    Err(format!("failed: {shown}"))
 }
 
 /// Whether a command can be run and says yes, without showing what it prints.

@@ -2,147 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod asking;
+
 use std::time::Duration;
 
-use http::{HeaderMap, Request, StatusCode};
+use http::Request;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use tollgate_core::{Class, Protocol};
-use tollgate_sim::{Sim, SimBody};
-use tollgate_testkit::{body_contract, require_shared};
+use tollgate_sim::Sim;
+use tollgate_testkit::body_contract;
 use tower::ServiceExt;
 
-const PATHS: [(Protocol, &str); 4] = [
-    (Protocol::OpenAiChat, "/v1/chat/completions"),
-    (Protocol::OpenAiResponses, "/v1/responses"),
-    (Protocol::AnthropicMessages, "/v1/messages"),
-    (Protocol::Gemini, "/v1beta/models/MODEL:generateContent"),
-];
-
-fn schema() -> Value {
-    json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]})
-}
-
-/// A request in each protocol's form, with two tools offered.
-fn ask(protocol: Protocol, model: &str, prompt: &str) -> Value {
-    let messages = json!([{"role": "user", "content": prompt}]);
-    let function = |name: &str| json!({"name": name, "parameters": schema()});
-    match protocol {
-        Protocol::OpenAiChat => json!({"model": model, "messages": messages, "tools": [
-            {"type": "function", "function": function("weather")},
-            {"type": "function", "function": function("time")}]}),
-        Protocol::OpenAiResponses => json!({"model": model, "input": prompt, "tools": [
-            {"type": "function", "strict": true, "name": "weather", "parameters": schema()},
-            {"type": "function", "strict": true, "name": "time", "parameters": schema()}]}),
-        Protocol::AnthropicMessages => {
-            json!({"model": model, "max_tokens": 4096, "messages": messages, "tools": [
-                {"name": "weather", "input_schema": schema()},
-                {"name": "time", "input_schema": schema()}]})
-        }
-        _ => json!({"contents": [{"role": "user", "parts": [{"text": prompt}]}],
-            "tools": [{"functionDeclarations": [function("weather"), function("time")]}]}),
-    }
-}
-
-async fn post(sim: &Sim, path: &str, body: &Value) -> (StatusCode, HeaderMap, SimBody) {
-    let request = Request::post(path).body(Full::from(body.to_string())).unwrap();
-    let (head, body) = sim.clone().oneshot(request).await.unwrap().into_parts();
-    (head.status, head.headers, body)
-}
-
-async fn plain(
-    sim: &Sim,
-    protocol: Protocol,
-    model: &str,
-    prompt: &str,
-) -> (u16, HeaderMap, Value) {
-    let path = PATHS.iter().find(|(p, _)| *p == protocol).unwrap().1.replace("MODEL", model);
-    let (status, headers, body) = post(sim, &path, &ask(protocol, model, prompt)).await;
-    let bytes = body.collect().await.unwrap().to_bytes();
-    (status.as_u16(), headers, serde_json::from_slice(&bytes).unwrap())
-}
-
-async fn open(sim: &Sim, protocol: Protocol, model: &str, prompt: &str) -> SimBody {
-    let mut body = ask(protocol, model, prompt);
-    let mut path = PATHS.iter().find(|(p, _)| *p == protocol).unwrap().1.replace("MODEL", model);
-    match protocol {
-        Protocol::Gemini => path = path.replace("generate", "streamGenerate") + "?alt=sse",
-        _ => body["stream"] = true.into(),
-    }
-    let (status, headers, body) = post(sim, &path, &body).await;
-    assert_eq!(status, 200);
-    assert_eq!(headers["content-type"], "text/event-stream");
-    body
-}
-
-async fn text(sim: &Sim, protocol: Protocol, model: &str, prompt: &str) -> String {
-    let body = open(sim, protocol, model, prompt).await;
-    String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
-}
-
-fn events(stream: &str) -> Vec<Value> {
-    let data = stream.lines().filter_map(|line| line.strip_prefix("data: "));
-    data.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str(data).unwrap()).collect()
-}
-
-fn fits(name: &str, value: &Value) {
-    let Some(file) = require_shared(&format!("specs/{name}.schema.json")) else { return };
-    let schema = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<_> = validator
-        .iter_errors(value)
-        .map(|error| format!("{}: {error}", error.instance_path()))
-        .collect();
-    assert!(errors.is_empty(), "{name}: {errors:#?}\n{value:#}");
-}
-
-const KINDS: [&str; 4] =
-    ["x", "[[sim:parallel-tools]]", "[[sim:thinking]]", "[[sim:tool]][[sim:thinking]]"];
-
-#[tokio::test]
-async fn answers_fit_the_providers_schemas() {
-    let sim = Sim::new();
-    let names = [
-        "openai-chat-response",
-        "openai-responses-response",
-        "anthropic-messages-response",
-        "gemini-generate-content-response",
-    ];
-    for ((protocol, _), name) in PATHS.into_iter().zip(names) {
-        for prompt in KINDS {
-            let (status, _, answer) = plain(&sim, protocol, "m", prompt).await;
-            assert_eq!(status, 200);
-            fits(name, &answer);
-        }
-    }
-}
-
-#[tokio::test]
-async fn stream_events_fit_the_providers_schemas() {
-    let sim = Sim::new();
-    let names = [
-        "openai-chat-stream-chunk",
-        "openai-responses-stream-event",
-        "anthropic-messages-stream-event",
-        "gemini-generate-content-response",
-    ];
-    for ((protocol, _), name) in PATHS.into_iter().zip(names) {
-        for prompt in KINDS {
-            for mut event in events(&text(&sim, protocol, "m", prompt).await) {
-                // OpenAI sends `"usage":null` until the end, which its own document does not allow.
-                if event.pointer("/response/usage") == Some(&Value::Null)
-                    && let Some(response) = event.get_mut("response").and_then(Value::as_object_mut)
-                {
-                    response.remove("usage");
-                }
-                if event["type"] != "ping" {
-                    fits(name, &event);
-                }
-            }
-        }
-    }
-}
+use self::asking::{PATHS, ask, events, get, open, plain, post, text};
 
 #[tokio::test]
 async fn every_class_of_error_has_the_providers_shape() {
@@ -158,7 +31,9 @@ async fn every_class_of_error_has_the_providers_shape() {
                     assert_eq!(error["request_id"], headers["request-id"].to_str().unwrap());
                 }
                 Protocol::Gemini => assert_eq!(error["error"]["code"], status),
-                _ => fits("openai-error", &error),
+                _ => assert!(
+                    error["error"]["message"].is_string() && error["error"]["type"].is_string()
+                ),
             }
             let waits = class == Class::RateLimit && protocol != Protocol::Gemini;
             assert!(!waits || headers["retry-after"] == "2");
@@ -281,25 +156,13 @@ async fn the_bill_is_what_the_answer_says() {
 #[tokio::test]
 async fn embeddings_models_and_counts_have_each_providers_shape() {
     let sim = Sim::new();
-    let get = async |path: &str, body: Option<Value>, header: &'static str| {
-        let request = Request::builder().uri(path).header(header, "x");
-        let request = match body {
-            Some(body) => request.method("POST").body(Full::from(body.to_string())),
-            None => request.body(Full::default()),
-        };
-        let response = sim.clone().oneshot(request.unwrap()).await.unwrap();
-        assert_eq!(response.status(), 200, "{path}");
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        serde_json::from_slice::<Value>(&body).unwrap()
-    };
     let embed = json!({"model": "e", "input": ["a", "b"], "dimensions": 3});
-    let float = get("/v1/embeddings", Some(embed.clone()), "x").await;
-    fits("openai-embeddings-response", &float);
+    let float = get(&sim, "/v1/embeddings", Some(embed.clone()), "x").await;
     assert_eq!(float["data"][1]["embedding"].as_array().unwrap().len(), 3);
     let mut base64 = embed;
     base64["encoding_format"] = "base64".into();
     assert_eq!(
-        get("/v1/embeddings", Some(base64), "x").await["data"][0]["embedding"]
+        get(&sim, "/v1/embeddings", Some(base64), "x").await["data"][0]["embedding"]
             .as_str()
             .unwrap()
             .len(),
@@ -307,19 +170,21 @@ async fn embeddings_models_and_counts_have_each_providers_shape() {
     );
     let one = json!({"content": {"parts": [{"text": "a"}]}, "outputDimensionality": 5});
     let batch = json!({"requests": [one.clone(), one]});
-    let batch = get("/v1beta/models/e:batchEmbedContents", Some(batch), "x").await;
+    let batch = get(&sim, "/v1beta/models/e:batchEmbedContents", Some(batch), "x").await;
     assert_eq!(batch["embeddings"][1]["values"].as_array().unwrap().len(), 5);
-    fits("openai-models-response", &get("/v1/models", None, "x").await);
-    fits("gemini-list-models-response", &get("/v1beta/models", None, "x").await);
-    assert_eq!(get("/v1/models", None, "anthropic-version").await["has_more"], false);
+    assert_eq!(get(&sim, "/v1/models", None, "x").await["object"], "list");
+    assert!(get(&sim, "/v1beta/models", None, "x").await["models"].is_array());
+    assert_eq!(get(&sim, "/v1/models", None, "anthropic-version").await["has_more"], false);
     let contents = ask(Protocol::Gemini, "m", "hello");
     let count = json!({"generateContentRequest": contents});
-    let count = get("/v1beta/models/m:countTokens", Some(count), "x").await;
-    fits("gemini-count-tokens-response", &count);
-    let counted =
-        get("/v1/messages/count_tokens", Some(ask(Protocol::AnthropicMessages, "m", "hello")), "x")
-            .await;
-    fits("anthropic-count-tokens-response", &counted);
+    let count = get(&sim, "/v1beta/models/m:countTokens", Some(count), "x").await;
+    let counted = get(
+        &sim,
+        "/v1/messages/count_tokens",
+        Some(ask(Protocol::AnthropicMessages, "m", "hello")),
+        "x",
+    )
+    .await;
     assert!(count["totalTokens"].as_u64() > Some(2) && counted["input_tokens"].as_u64() > Some(2));
 }
 

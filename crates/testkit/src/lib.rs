@@ -6,6 +6,7 @@
 //!   [`Upstream::serve`] puts it behind a loopback port.
 //! * [`Wire`] writes raw bytes on a TCP connection, for what a well-behaved server cannot send.
 //! * [`recordings`] reads recorded provider traffic.
+//! * [`shared_trial`] makes a test of what only some machines have, so that its absence shows.
 //! * [`body_contract`], [`wrapper_contract`] and [`end_contract`] are what every body must keep.
 //!
 //! A crate that testkit depends on (`tollgate-core`) uses it from its `tests/` folder only: inline
@@ -38,7 +39,7 @@ pub use self::{
     contract::{EndCounter, Transcript, body_contract, end_contract, transcript, wrapper_contract},
     recording::{RecordedRequest, RecordedResponse, Recording, recordings},
     script::{Ended, Probe, Reset, Script, ScriptBody},
-    shared::{Absent, require_shared, shared_dir},
+    shared::{Absent, shared_dir, shared_trial},
     upstream::{Answer, AnswerFuture, Received, ServeGuard, Upstream},
     wire::{Connection, Wire, WireServer, refused_addr},
 };

@@ -5,9 +5,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use pin_project_lite::pin_project;
-use tollgate_core::{Body, BoxError, Call, CallFacts, CallId, Class, Frames, Operation, Refusal};
+use tollgate_core::{
+    Body, BoxError, Call, CallFacts, CallId, Class, Frames, Operation, Refusal, StreamError,
+};
 
 use crate::{
     Caller, Located,
@@ -168,7 +170,10 @@ where
                     let head = *head.take().expect("polled after completion");
                     return Poll::Ready(head.finish(Frames::new(std::mem::take(frames))));
                 }
-                Some(Err(_)) => Err(broken()),
+                Some(Err(error)) => {
+                    let head = *head.take().expect("polled after completion");
+                    return Poll::Ready(Err(head.caller.broken(error.into())));
+                }
                 Some(Ok(frame)) => {
                     take(frame.into_data().ok(), frames, left).ok_or_else(|| too_large(*limit))
                 }
@@ -242,8 +247,20 @@ fn too_large(limit: usize) -> Refusal {
         .code("request_too_large")
 }
 
-fn broken() -> Refusal {
-    Refusal::new(Class::InvalidRequest, "the request body could not be read to its end")
+impl Caller {
+    /// Says that the body could not be read; 408 where the client was too slow.
+    fn broken(self, error: BoxError) -> Response<Bytes> {
+        let error = StreamError::from_boxed(error);
+        if error.class() != Class::Timeout {
+            let message = "the request body could not be read to its end";
+            return self.refuse(Refusal::new(Class::InvalidRequest, message));
+        }
+        let mut refusal = Refusal::new(Class::Timeout, error.message());
+        refusal.code = error.stable_code();
+        let mut response = self.refuse(refusal);
+        *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+        response
+    }
 }
 
 fn wrong(error: PeekError) -> Refusal {
@@ -352,6 +369,21 @@ mod tests {
         assert_eq!(refused.status(), 413);
         let long: &'static str = Box::leak("x".repeat(201).into_boxed_str());
         assert_eq!(self::refused("/v1/responses", long).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn fault_35_a_body_that_came_too_late_is_a_408_and_one_that_broke_a_400() {
+        let late: BoxError =
+            StreamError::new(Class::Timeout, "late").code("request_timeout").into();
+        for (error, status, code) in [(late, 408, Some("request_timeout")), ("x".into(), 400, None)]
+        {
+            let frames = [Err::<http_body::Frame<Bytes>, _>(error)];
+            let body = StreamBody::new(futures_util::stream::iter(frames));
+            let request = Request::post("/v1/messages").body(body).unwrap();
+            let answer = Inspect::new().call(request).await.unwrap_err();
+            assert_eq!(answer.status(), status);
+            assert_eq!(answer.extensions().get::<Refusal>().unwrap().code, code);
+        }
     }
 
     #[tokio::test]

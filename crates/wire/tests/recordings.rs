@@ -3,16 +3,13 @@
 //! The recordings stand in `$TOLLGATE_SHARED/fixtures/recorded`, by default beside the workspace.
 //! Without them every test is listed as ignored; with `CI=true` their absence is a failure.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fs, path::Path};
 
 use http::{HeaderMap, StatusCode};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Failed};
 use serde_json::Value;
 use tollgate_core::{Call, CallFacts, Class, Frames, Operation, Protocol};
+use tollgate_testkit::shared_trial;
 use tollgate_wire::{
     Event, Seen, dialect,
     json::Object,
@@ -402,24 +399,15 @@ fn run(folder: &Path, protocol: Option<Protocol>, check: Check) -> Result<(), Fa
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
 }
 
-fn recorded() -> PathBuf {
-    let beside = || concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into();
-    env::var_os("TOLLGATE_SHARED").map_or_else(beside, PathBuf::from).join("fixtures/recorded")
-}
-
-fn main() -> ExitCode {
-    let root = recorded();
-    let absent = !root.is_dir() && env::var("CI").as_deref() != Ok("true");
+fn main() {
     let mut trials = Vec::new();
     for (name, protocol) in FOLDERS {
         for (sentence, check) in CHECKS {
-            let folder = root.join(name);
-            let reason = if absent { " (no recordings here)" } else { "" };
-            let trial = Trial::test(format!("{name}::{sentence}{reason}"), move || {
-                run(&folder, protocol, check)
-            });
-            trials.push(trial.with_ignored_flag(absent));
+            let inside = format!("fixtures/recorded/{name}");
+            let sentence = format!("{name}::{sentence}");
+            trials
+                .push(shared_trial(&inside, &sentence, move |folder| run(folder, protocol, check)));
         }
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

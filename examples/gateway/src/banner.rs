@@ -8,7 +8,7 @@ use tollgate_gateway::{Config, Provider, Source};
 /// What a configuration means, a line per thing.
 pub(crate) fn summary(config: &Config) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "listen      {}", config.listen);
+    let _ = writeln!(text, "listen      {}", config.server.listen);
     let _ = writeln!(text, "providers   {}", source(config.source));
     for provider in &config.names.providers {
         let _ = writeln!(text, "  {:<12} {}", provider.name, speaks(provider));
@@ -40,7 +40,8 @@ pub(crate) fn started(
     key: Option<&Secret>,
     keys: &Path,
 ) -> String {
-    let base = format!("http://{address}");
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    let base = format!("{scheme}://{address}");
     let mut text = format!("tollgate {} on {base}\n\n", env!("CARGO_PKG_VERSION"));
     text.push_str(&providers(config));
     match key {

@@ -1,8 +1,10 @@
 //! The simulated providers behind `--demo`: a real server on a loopback port of its own.
 
-use tokio::net::TcpListener;
+use std::net::SocketAddr;
+
+use tokio::{net::TcpListener, sync::OnceCell};
 use tollgate_core::{Protocol, Secret};
-use tollgate_gateway::Config;
+use tollgate_gateway::{Config, Source};
 use tollgate_keys::{Credential, generate};
 use tollgate_sim::Sim;
 
@@ -15,9 +17,39 @@ const MODELS: [(&str, &[&str]); 3] = [
     ("gemini", &["gemini-2.5-pro", "gemini-2.5-flash", "gemini-embedding-001"]),
 ];
 
-/// Starts the simulation, which serves as long as the process, and points `config` at it. It takes
-/// a key made for this run, so that credentials are mapped as with real providers.
-pub(crate) async fn start(config: &mut Config) -> Result<(), Failed> {
+/// The simulation, which is started when a configuration first wants it and serves as long as the
+/// process.
+#[derive(Debug, Default)]
+pub(crate) struct Demo(OnceCell<Running>);
+
+#[derive(Debug)]
+struct Running {
+    address: SocketAddr,
+    key: Secret,
+}
+
+impl Demo {
+    /// Points `config` at the simulation, if it wants one. It takes a key made for this run, so
+    /// that credentials are mapped as with real providers.
+    pub(crate) async fn fill(&self, config: &mut Config) -> Result<(), Failed> {
+        if config.source != Source::Simulated {
+            return Ok(());
+        }
+        let Running { address, key } = self.0.get_or_try_init(start).await?;
+        for provider in &mut config.names.providers {
+            for (protocol, url) in &mut provider.endpoints {
+                *url = base_url(*protocol, &address.to_string()).parse()?;
+            }
+            let known = MODELS.iter().find(|(name, _)| *name == &*provider.name);
+            let models = known.iter().flat_map(|(_, models)| models.iter());
+            provider.models = models.map(|model| (*model).into()).collect();
+        }
+        config.credentials.values_mut().for_each(|credential| replace(credential, key));
+        Ok(())
+    }
+}
+
+async fn start() -> Result<Running, Failed> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let key = generate()?;
@@ -27,15 +59,7 @@ pub(crate) async fn start(config: &mut Config) -> Result<(), Failed> {
             tracing::error!(%error, "the simulated providers ended");
         }
     });
-    for provider in &mut config.names.providers {
-        for (protocol, url) in &mut provider.endpoints {
-            *url = base_url(*protocol, &address.to_string()).parse()?;
-        }
-        let known = MODELS.iter().find(|(name, _)| *name == &*provider.name);
-        provider.models = known.iter().flat_map(|(_, m)| m.iter().map(|m| (*m).into())).collect();
-    }
-    config.credentials.values_mut().for_each(|credential| replace(credential, &key));
-    Ok(())
+    Ok(Running { address, key })
 }
 
 fn base_url(protocol: Protocol, address: &str) -> String {

@@ -1,20 +1,28 @@
 //! The gateway built from Tollgate's layers, as a library its binary and the whole tests share.
 //!
 //! The only place that knows all layers: [`stack`] is their order, [`State`] what they read while
-//! serving, [`serve`] the listener.
+//! serving, [`Server`] the listener.
 
 mod config;
+mod counts;
 mod logs;
 mod names;
+mod reload;
 mod serve;
+mod signal;
 mod stack;
 mod state;
 
 pub use self::{
-    config::{Config, ConfigError, Deadlines, Source},
+    config::{Config, ConfigError, Deadlines, ServerConfig, Source},
+    counts::Counts,
     logs::Logs,
     names::{Names, Provider},
-    serve::{Limits, serve},
-    stack::{Options, Readiness, stack},
+    reload::{Reload, Watched},
+    serve::{
+        ClientBody, Limits, Network, Peer, Server, Tls, TlsError, TlsFiles, UnknownNetwork, bind,
+    },
+    signal::{Signal, Waiter},
+    stack::{Options, Origins, Patience, Readiness, stack},
     state::{CredentialsByName, SharedState, State},
 };

@@ -3,16 +3,18 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal as Hangup, SignalKind, signal},
     sync::watch,
+    time::MissedTickBehavior,
 };
-use tollgate_gateway::{Config, Options, Readiness, SharedState, Source, serve as listen, stack};
+use tollgate_gateway::{
+    Config, ConfigError, Counts, Options, Readiness, Reload, Server, ServerConfig, SharedState,
+    Signal, Tls, Watched, bind, stack,
+};
 use tollgate_keys::{FileKeys, NewKey};
-use tollgate_sse::DeadlineLayer;
 use tollgate_upstream::Upstream;
 
-use crate::{Failed, banner, cli, demo};
+use crate::{Failed, banner, cli, demo::Demo};
 
 /// Says whether the configuration is valid, and what it means.
 pub(crate) fn check(options: &cli::Options) -> Result<(), Failed> {
@@ -26,44 +28,93 @@ pub(crate) fn check(options: &cli::Options) -> Result<(), Failed> {
 pub(crate) fn serve(options: &cli::Options) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(run(options));
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_millis(100));
     done
 }
 
 async fn run(options: &cli::Options) -> Result<(), Failed> {
+    let demo = Demo::default();
     let mut config = config(options)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    if config.source == Source::Simulated {
-        demo::start(&mut config).await?;
-    }
+    demo.fill(&mut config).await?;
     let stored = Arc::new(FileKeys::open(&options.data_dir)?);
     let first = first_key(&config, &stored)?;
-    let listener = TcpListener::bind(&config.listen)
+    let tls = config.server.tls.as_ref().map(Tls::read).transpose()?;
+    let ServerConfig { listen, reuse_port, limits, .. } = &config.server;
+    let listener = bind(listen, *reuse_port)
         .await
-        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr()?;
 
-    let readiness = Readiness::ready();
+    let (readiness, counts, cut) = (Readiness::ready(), Counts::default(), Signal::new());
     let state = SharedState::new(config.state(stored.clone()));
-    let service = stack(state, readiness.clone(), stack_options(&config), upstream(&config));
+    let edge = stack_options(&config.server, &counts, &cut);
+    let service = stack(state.clone(), readiness.clone(), edge, upstream(&config));
+    let server = Server::new(*limits)
+        .counts(counts.clone())
+        .cut(cut)
+        .tls(tls.clone())
+        .trusted_proxies(config.server.trusted_proxies.iter().copied());
+    let stop = stopped(readiness)?;
     print!("{}", banner::started(&config, address, first.as_ref(), &stored.path()));
-    let cut = listen(listener, service, config.limits, stopped(readiness)?).await;
+    let files = watched(options, &config, &stored);
+    let reload = Reload::new(config, state, stored).tls(tls).counts(counts);
+    tokio::spawn(keep_up(reload, files, options.clone(), demo, signal(SignalKind::hangup())?));
+    let cut = server.serve(listener, service, stop).await;
     if cut > 0 {
         tracing::warn!(connections = cut, "cut what had not ended in time");
     }
     Ok(())
 }
 
-/// The file that was named, else `tollgate.toml` if it is there, else nothing.
-fn config(options: &cli::Options) -> Result<Config, Failed> {
+/// Puts the configuration in force again at every SIGHUP and whenever one of `files` changes.
+async fn keep_up(
+    reload: Reload,
+    mut files: Watched,
+    options: cli::Options,
+    demo: Demo,
+    mut hangup: Hangup,
+) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => { files.changed(); }
+            _ = second.tick() => if !files.changed() { continue },
+        }
+        let mut next = config(&options);
+        if let Ok(config) = &mut next
+            && let Err(error) = demo.fill(config).await
+        {
+            tracing::error!(error, "the simulated providers cannot be started");
+            continue;
+        }
+        tokio::task::block_in_place(|| reload.apply(next.as_ref()));
+    }
+}
+
+/// The files a configuration is made of.
+fn watched(options: &cli::Options, config: &Config, stored: &FileKeys) -> Watched {
+    let tls = config.server.tls.iter();
+    let tls = tls.flat_map(|tls| [&tls.cert, &tls.key].into_iter().chain(&tls.client_ca));
+    let files = file(options).into_iter().chain([stored.path()]).chain(tls.cloned());
+    Watched::new(files)
+}
+
+/// The file that was named, else `tollgate.toml` if it is there.
+fn file(options: &cli::Options) -> Option<PathBuf> {
     let usual = PathBuf::from("tollgate.toml");
-    let path = options.config.clone().or_else(|| usual.exists().then_some(usual));
-    let mut config = match path {
+    options.config.clone().or_else(|| usual.exists().then_some(usual))
+}
+
+/// What the file says, or zero configuration, under the command line's last word.
+fn config(options: &cli::Options) -> Result<Config, ConfigError> {
+    let mut config = match file(options) {
         Some(path) => Config::read(&path, options.demo)?,
         None => Config::parse("no file", "", options.demo)?,
     };
     if let Some(listen) = &options.listen {
-        config.listen.clone_from(listen);
+        config.server.listen.clone_from(listen);
     }
     Ok(config)
 }
@@ -77,19 +128,14 @@ fn first_key(config: &Config, stored: &FileKeys) -> Result<Option<tollgate_core:
     Ok(Some(key))
 }
 
-fn stack_options(config: &Config) -> Options {
-    let limits = config.deadlines;
-    let mut deadlines = DeadlineLayer::new();
-    if let Some(head) = limits.head {
-        deadlines = deadlines.head(head);
+fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal) -> Options {
+    Options {
+        max_body: server.max_body,
+        max_requests: server.max_requests,
+        origins: server.origins.clone(),
+        cut: cut.clone(),
+        counts: counts.clone(),
     }
-    if let Some(first_content) = limits.first_content {
-        deadlines = deadlines.first_content(first_content);
-    }
-    if let Some(idle) = limits.idle {
-        deadlines = deadlines.idle(idle);
-    }
-    Options { max_body: config.max_body, total: limits.total, deadlines }
 }
 
 fn upstream(config: &Config) -> Upstream {

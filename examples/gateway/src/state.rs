@@ -7,7 +7,7 @@ use tollgate_core::{Call, Plan, Principal, Protocol, Refusal, Target};
 use tollgate_keys::{Canonical, Credential, Credentials, KeyHash, KeyRecord, KeyStore};
 use tollgate_route::Resolve;
 
-use crate::names::Names;
+use crate::{names::Names, stack::Patience};
 
 /// Credentials by the name targets call them and the protocol they are shown in.
 pub type CredentialsByName = HashMap<(Arc<str>, Protocol), Credential>;
@@ -20,6 +20,8 @@ pub struct State {
     pub credentials: CredentialsByName,
     /// The keys of the file, then those of the data directory.
     pub keys: Vec<Arc<dyn KeyStore>>,
+    /// How long upstreams may take.
+    pub patience: Patience,
 }
 
 impl fmt::Debug for State {

@@ -1,6 +1,6 @@
 //! The configuration file as it is written: shape and defaults, no meaning.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -30,6 +30,56 @@ pub(crate) struct Server {
     /// How long running streams may go on after a SIGTERM. Default 30 s.
     #[serde(deserialize_with = "duration")]
     pub(crate) drain: Option<Duration>,
+    /// How long to go on as before after a SIGTERM, but for `/readyz`. Default 0.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) drain_delay: Option<Duration>,
+    /// Requests in progress at once. Default 10 000.
+    pub(crate) max_requests: Option<usize>,
+    /// Connections at once. Default 16 384.
+    pub(crate) max_connections: Option<usize>,
+    /// Connections at once from one address. Default: no limit.
+    pub(crate) max_connections_per_peer: Option<usize>,
+    /// Whether another process may listen on the same address.
+    pub(crate) reuse_port: bool,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Vec<String>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) cors: Cors,
+}
+
+/// `[server.timeouts]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Timeouts {
+    /// A request's head. Default 30 s.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) head: Option<Duration>,
+    /// A request's body. Default 5 min.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) body: Option<Duration>,
+    /// Silence within a request's body. Default 30 s.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) body_idle: Option<Duration>,
+    /// A client that takes nothing. Default 1 min.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) write_idle: Option<Duration>,
+}
+
+/// `[server.tls]`: PEM files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// `[server.cors]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Cors {
+    pub(crate) origins: Vec<String>,
 }
 
 /// `[[keys]]`

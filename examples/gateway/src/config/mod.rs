@@ -8,16 +8,17 @@ mod file;
 mod keys;
 mod parse;
 mod providers;
+mod server;
 
-use std::{fmt, fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, fs, path::Path, sync::Arc, time::Duration};
 
 use tollgate_keys::{KeyStore, MemoryKeys};
 
 use self::file::File;
-pub use self::providers::Source;
+pub use self::{providers::Source, server::ServerConfig};
 use crate::{
     names::Names,
-    serve::Limits,
+    stack::Patience,
     state::{CredentialsByName, State},
 };
 
@@ -45,14 +46,12 @@ impl std::error::Error for ConfigError {}
 /// A valid configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen.
-    pub listen: String,
-    /// Bytes a request body may have.
-    pub max_body: usize,
-    /// How the listener behaves.
-    pub limits: Limits,
+    /// What the listener and the edge do.
+    pub server: ServerConfig,
     /// How long upstreams may be silent.
     pub deadlines: Deadlines,
+    /// What differs with a provider, by its name.
+    pub provider_deadlines: HashMap<Arc<str>, Deadlines>,
     /// What names mean.
     pub names: Names,
     /// Credentials of the providers.
@@ -83,6 +82,16 @@ impl From<file::Deadlines> for Deadlines {
     }
 }
 
+impl Deadlines {
+    /// Returns `usual` with what is said here.
+    fn over(self, mut usual: tollgate_sse::Deadlines) -> tollgate_sse::Deadlines {
+        usual.head = self.head.unwrap_or(usual.head);
+        usual.first_content = self.first_content.unwrap_or(usual.first_content);
+        usual.idle = self.idle.unwrap_or(usual.idle);
+        usual
+    }
+}
+
 impl Config {
     /// Reads the file at `path`.
     ///
@@ -106,12 +115,11 @@ impl Config {
         let names = providers::names(providers.list, &file.models);
         providers::check_targets(&names).map_err(|w| at(&w.path, w.message))?;
         let keys = keys::resolve(&file.keys).map_err(|w| at(&w.path, w.message))?;
-        let limits = Limits::default();
+        let server = server::resolve(&file.server).map_err(|w| at(&w.path, w.message))?;
         Ok(Self {
-            listen: file.server.listen.clone().unwrap_or_else(|| "127.0.0.1:4000".to_owned()),
-            max_body: file.server.max_body.unwrap_or(32 << 20),
-            limits: Limits { drain: file.server.drain.unwrap_or(limits.drain), ..limits },
+            server,
             deadlines: file.deadlines.into(),
+            provider_deadlines: provider_deadlines(&file),
             names,
             credentials: providers.credentials,
             keys,
@@ -126,8 +134,21 @@ impl Config {
             names: self.names.clone(),
             credentials: self.credentials.clone(),
             keys: vec![Arc::new(self.keys.clone()), stored],
+            patience: self.patience(),
         }
     }
+
+    fn patience(&self) -> Patience {
+        let usual = self.deadlines.over(tollgate_sse::Deadlines::default());
+        let own = self.provider_deadlines.iter();
+        let providers = own.map(|(name, own)| (name.clone(), (own.over(usual), own.total)));
+        Patience { usual, total: self.deadlines.total, providers: providers.collect() }
+    }
+}
+
+fn provider_deadlines(file: &File) -> HashMap<Arc<str>, Deadlines> {
+    let said = file.providers.iter().filter(|(_, p)| p.deadlines != file::Deadlines::default());
+    said.map(|(name, p)| (name.as_str().into(), p.deadlines.into())).collect()
 }
 
 /// Something wrong at a path within the file.
@@ -162,6 +183,11 @@ fn warnings(file: &File) -> Vec<String> {
     ];
     silent
         .extend(sections.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
+    for (name, provider) in &file.providers {
+        if provider.deadlines.connect.is_some() {
+            silent.push(format!("providers.{name}.deadlines.connect"));
+        }
+    }
     for (name, alias) in &file.models {
         if alias.targets.len() > 1 {
             silent.push(format!("models.{name}.targets after the first"));
@@ -188,7 +214,7 @@ mod tests {
     fn an_empty_file_serves_simulated_providers_or_those_of_the_environment() {
         let config = Config::parse("t.toml", "", true).unwrap();
         assert_eq!(config.source, Source::Simulated);
-        assert_eq!(config.listen, "127.0.0.1:4000");
+        assert_eq!(config.server.listen, "127.0.0.1:4000");
         assert_eq!(config.names.providers.len(), 3);
     }
 
@@ -241,9 +267,35 @@ mod tests {
     }
 
     #[test]
+    fn the_server_section_is_checked() {
+        for (text, expected) in [
+            ("trusted_proxies = [\"10.0.0.0/8\", \"10/8\"]", "`server.trusted_proxies[1]`: `10/8`"),
+            ("[server.cors]\norigins = [\"app.test\"]", "`server.cors.origins[0]`: `app.test`"),
+            ("[server.tls]\ncert = \"a\"", "missing field `key`"),
+            ("[server.timeouts]\nbody_idel = \"1s\"", "did you mean `body_idle`?"),
+        ] {
+            let message = message(&format!("[server]\n{text}\n"));
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_providers_deadlines_lie_over_the_usual_ones() {
+        let text = format!(
+            "{LOCAL}deadlines = {{ head = \"3s\", total = \"9s\" }}\n[deadlines]\nidle = \"5s\"\n"
+        );
+        let patience = Config::parse("t.toml", &text, false).unwrap().patience();
+        let (own, total) = patience.providers["local"];
+        assert_eq!((own.head.as_secs(), own.idle.as_secs()), (3, 5));
+        assert_eq!((total, patience.total), (Some(Duration::from_secs(9)), None));
+        assert_eq!(patience.usual.head, tollgate_sse::Deadlines::default().head);
+    }
+
+    #[test]
     fn limits_that_are_not_enforced_are_said_so() {
-        let text = format!("{LOCAL}[[keys]]\nname = \"a\"\nkey = \"k\"\nrpm = 5\n");
-        let config = Config::parse("t.toml", &text, false).unwrap();
+        let limits = "deadlines.connect = \"1s\"\n[[keys]]\nname = \"a\"\nkey = \"k\"\nrpm = 5\n";
+        let config = Config::parse("t.toml", &format!("{LOCAL}{limits}"), false).unwrap();
         assert!(config.warnings[0].contains("keys.a.rpm"));
+        assert!(config.warnings[1].contains("providers.local.deadlines"));
     }
 }

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -17,6 +17,8 @@ use pin_project_lite::pin_project;
 use tollgate_core::{Deadline, Reply, Served};
 use tollgate_wire::{Caller, dialect};
 use tower::{Layer, Service};
+
+use crate::state::SharedState;
 
 const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-call-id");
 const TARGET: HeaderName = HeaderName::from_static("x-tollgate-target");
@@ -46,19 +48,13 @@ impl Readiness {
 #[derive(Clone, Debug)]
 pub(super) struct EdgeLayer {
     readiness: Readiness,
-    total: Option<Duration>,
+    state: SharedState,
 }
 
 impl EdgeLayer {
-    /// Returns the layer; `readiness` is what `/readyz` says.
-    pub(super) fn new(readiness: Readiness) -> Self {
-        Self { readiness, total: None }
-    }
-
-    /// Sets how long a whole call may take. Default: no limit.
-    pub(super) fn total(mut self, total: Option<Duration>) -> Self {
-        self.total = total;
-        self
+    /// Returns the layer; `readiness` is what `/readyz` says, `state` how long a call may take.
+    pub(super) fn new(readiness: Readiness, state: SharedState) -> Self {
+        Self { readiness, state }
     }
 }
 
@@ -66,7 +62,7 @@ impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
 
     fn layer(&self, inner: S) -> Edge<S> {
-        Edge { inner, readiness: self.readiness.clone(), total: self.total }
+        Edge { inner, readiness: self.readiness.clone(), state: self.state.clone() }
     }
 }
 
@@ -76,7 +72,7 @@ impl<S> Layer<S> for EdgeLayer {
 pub(super) struct Edge<S> {
     inner: S,
     readiness: Readiness,
-    total: Option<Duration>,
+    state: SharedState,
 }
 
 impl<S> Edge<S> {
@@ -116,7 +112,7 @@ where
         if let Some(response) = self.health(request.method(), request.uri().path()) {
             return ResponseFuture { state: State::Health { response: Some(response) } };
         }
-        if let Some(total) = self.total {
+        if let Some(total) = self.state.load().patience.total {
             request.extensions_mut().insert(Deadline(Instant::now() + total));
         }
         let caller = Caller::of(&request);

@@ -1,37 +1,55 @@
 //! The stack: which layers, in which order, and why.
 
+mod cors;
+mod drain;
 mod edge;
 mod operations;
+mod panics;
+mod patience;
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use tollgate_core::{Body, BoxError};
 use tollgate_keys::{CredentialLayer, KeyLayer};
 use tollgate_route::RouteLayer;
+use tollgate_shed::ShedLayer;
 use tollgate_sse::{DeadlineLayer, SseLayer};
 use tollgate_wire::Inspect;
 use tower::{Service, ServiceBuilder};
 
-pub use self::edge::Readiness;
-use self::{edge::EdgeLayer, operations::OperationsLayer};
-use crate::state::SharedState;
+use self::{
+    cors::CorsLayer, drain::DrainLayer, edge::EdgeLayer, operations::OperationsLayer,
+    panics::PanicLayer, patience::PatienceLayer,
+};
+pub use self::{cors::Origins, edge::Readiness, patience::Patience};
+use crate::{counts::Counts, signal::Signal, state::SharedState};
 
 /// What is fixed for a stack's life.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// Bytes a request body may have.
+    /// Bytes a request body may have. Default: 32 MiB.
     pub max_body: usize,
-    /// How long a whole call may take.
-    pub total: Option<Duration>,
-    /// How long an upstream may be silent.
-    pub deadlines: DeadlineLayer,
+    /// Requests in progress at once. Default: 10 000.
+    pub max_requests: usize,
+    /// Whose pages may call. Default: nobody's.
+    pub origins: Origins,
+    /// Ends whatever is running when it is given.
+    pub cut: Signal,
+    /// Counts what happens at the edge.
+    pub counts: Counts,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_body: 32 << 20, total: None, deadlines: DeadlineLayer::new() }
+        Self {
+            max_body: 32 << 20,
+            max_requests: 10_000,
+            origins: Origins::default(),
+            cut: Signal::new(),
+            counts: Counts::default(),
+        }
     }
 }
 
@@ -58,8 +76,14 @@ where
 {
     let inspect = Inspect::new().limit(options.max_body);
     ServiceBuilder::new()
+        // Which web pages may call; preflights have no key.
+        .layer(CorsLayer::new(options.origins))
         // Each answer shows which call it was; health needs no key.
-        .layer(EdgeLayer::new(readiness).total(options.total))
+        .layer(EdgeLayer::new(readiness, state.clone()))
+        // A panic is a 500 and nobody else's trouble.
+        .layer(PanicLayer::new(options.counts.clone()))
+        // What is more than we can do is refused before it costs anything.
+        .layer(ShedLayer::new(options.max_requests))
         // Who is asking, before any body is read. The client's credential ends here.
         .layer(KeyLayer::new(state.clone()).limit(options.max_body).canonical(state.clone()))
         // Lists and unknown paths need a key and nothing of what follows.
@@ -68,8 +92,14 @@ where
         .layer(RouteLayer::new(state.clone()).inspect(inspect))
         // The client's side of a stream: nothing before the first content, honest endings.
         .layer(SseLayer::new())
+        // A panic within a stream is told in its last event.
+        .layer(PanicLayer::new(options.counts))
+        // So is the end of the process.
+        .layer(DrainLayer::new(options.cut))
+        // Whose deadlines apply.
+        .layer(PatienceLayer::new(state.clone()))
         // How long this upstream may be silent.
-        .layer(options.deadlines)
+        .layer(DeadlineLayer::new())
         // Removes every credential of the client's, sets ours for this target.
         .layer(CredentialLayer::new(state))
         .service(leaf)

@@ -1,0 +1,205 @@
+//! One connection: TLS where wanted, HTTP, and its end.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    net::IpAddr,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tollgate_core::BoxError;
+use tower::{Service, ServiceExt, util::Oneshot};
+
+use super::{
+    ClientBody, Limits, Network, Peer, Server,
+    admit::{Lingering, Place},
+    line::{Line, Socket},
+};
+use crate::signal::{Signal, Waiter};
+
+/// What a client beyond the limit is told, whatever protocol it would have spoken.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
+    connection: close\r\ncontent-type: application/json\r\nx-tollgate-origin: gateway\r\n\
+    content-length: 82\r\n\r\n\
+    {\"error\":{\"message\":\"too many connections\",\"type\":\"overloaded\",\"code\":\"overloaded\"}}";
+
+/// Starts connections and tells them to finish.
+pub(super) struct Connections<S> {
+    shared: Arc<Shared<S>>,
+}
+
+struct Shared<S> {
+    server: Server,
+    http: auto::Builder<TokioExecutor>,
+    finish: Signal,
+    service: S,
+}
+
+impl<S> Connections<S> {
+    pub(super) fn new(server: Server, service: S) -> Self {
+        let http = http(server.limits);
+        Self { shared: Arc::new(Shared { server, http, finish: Signal::new(), service }) }
+    }
+
+    /// Lets every connection end after the request it serves.
+    pub(super) fn finish(&self) {
+        self.shared.finish.give();
+    }
+
+    /// Tells a client that there are too many connections, if there is a place to wait for it.
+    pub(super) fn refuse(&self, mut socket: TcpStream, lingering: Option<Lingering>) {
+        self.shared.server.counts.connection_refused();
+        let Some(lingering) = lingering.filter(|_| self.shared.server.tls.is_none()) else {
+            return;
+        };
+        tokio::spawn(async move {
+            let _lingering = lingering;
+            let told = async {
+                socket.write_all(TOO_MANY).await?;
+                socket.shutdown().await?;
+                // Closed with bytes unread, the kernel would take back what was said.
+                let mut unread = [0; 1024];
+                while socket.read(&mut unread).await? > 0 {}
+                Ok::<_, std::io::Error>(())
+            };
+            let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
+        });
+    }
+}
+
+impl<S, B> Connections<S>
+where
+    S: Service<Request<ClientBody<Incoming>>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Serves a connection in a task of its own.
+    pub(super) fn start(&self, socket: TcpStream, peer: IpAddr, place: Place) {
+        let Shared { server, http, finish, service } = &*self.shared;
+        let service = PerConnection {
+            service: service.clone(),
+            limits: server.limits,
+            peer,
+            trusted: server.trusted.clone(),
+        };
+        let (tls, limits) = (server.tls.clone(), server.limits);
+        let (http, finish) = (http.clone(), finish.waiter());
+        tokio::spawn(async move {
+            let _place = place;
+            let socket = match tls {
+                None => Some(Socket::Plain(socket)),
+                Some(tls) => tls.accept(socket, limits.head).await.map(Socket::Tls),
+            };
+            let Some(socket) = socket else { return };
+            let line = Line::new(socket, limits.head, limits.write_idle);
+            let late = line.late();
+            let connection = http.serve_connection(TokioIo::new(line), service);
+            let mut connection = pin!(connection);
+            let finished = finish_when_told(connection.as_mut(), finish);
+            if let Err(error) = finished.await {
+                if is_timeout(&*error) {
+                    late.set();
+                }
+                tracing::debug!(error, "connection ended");
+            }
+        });
+    }
+}
+
+fn http(limits: Limits) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).pipeline_flush(true);
+    http.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+    http
+}
+
+type Connection<'a, S> = auto::Connection<'a, TokioIo<Line>, PerConnection<S>, TokioExecutor>;
+
+async fn finish_when_told<S, B>(
+    mut connection: std::pin::Pin<&mut Connection<'_, S>>,
+    finish: Waiter,
+) -> Result<(), BoxError>
+where
+    S: Service<Request<ClientBody<Incoming>>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut finish = Some(finish);
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(ended);
+        }
+        if finish.as_mut().is_none_or(|finish| !finish.poll(cx)) {
+            return Poll::Pending;
+        }
+        finish = None;
+        connection.as_mut().graceful_shutdown();
+        connection.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn is_timeout(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout)
+}
+
+/// The service as one connection sees it: each request says whose it is and arrives in time.
+#[derive(Clone)]
+struct PerConnection<S> {
+    service: S,
+    limits: Limits,
+    peer: IpAddr,
+    trusted: Arc<[Network]>,
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for PerConnection<S>
+where
+    S: Service<Request<ClientBody<Incoming>>, Response = Response<B>, Error = Infallible> + Clone,
+{
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = Oneshot<S, Request<ClientBody<Incoming>>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let peer = Peer::of(self.peer, request.headers(), &self.trusted);
+        request.extensions_mut().insert(peer);
+        let Limits { body_idle, body, .. } = self.limits;
+        let request = request.map(|incoming| ClientBody::new(incoming, body_idle, body));
+        self.service.clone().oneshot(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_too_many_are_told_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(TOO_MANY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", body.len()))
+                || head.ends_with(&format!("content-length: {}", body.len())),
+            "{}",
+            body.len()
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! A connection's bytes, in time: nothing waits for ever for a client.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep},
+};
+use tokio_rustls::server::TlsStream;
+
+/// Bytes by which HTTP/2's preface is told from a request: before, no protocol's clock runs.
+const PREFACE: usize = 24;
+
+const TOO_LATE: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// A connection, encrypted or not.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A connection that ends when its client does not say what it wants, or takes nothing.
+#[derive(Debug)]
+pub(super) struct Line {
+    socket: Socket,
+    read: usize,
+    /// Something was read since something was last written.
+    unanswered: bool,
+    opening: Option<Pin<Box<Sleep>>>,
+    patience: Duration,
+    /// A write waits: the timer runs.
+    stalled: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+    late: Late,
+}
+
+/// Whether a connection was given up because a head did not arrive in time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Late(Arc<AtomicBool>);
+
+impl Late {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Line {
+    /// `head`: how long the first bytes may take; `patience`: how long a write may.
+    pub(super) fn new(socket: Socket, head: Duration, patience: Duration) -> Self {
+        Self {
+            socket,
+            read: 0,
+            unanswered: false,
+            opening: Some(Box::pin(tokio::time::sleep(head))),
+            patience,
+            stalled: false,
+            timer: None,
+            late: Late::default(),
+        }
+    }
+
+    pub(super) fn late(&self) -> Late {
+        self.late.clone()
+    }
+
+    fn stream(&mut self) -> Pin<&mut dyn Stream> {
+        match &mut self.socket {
+            Socket::Plain(socket) => Pin::new(socket),
+            Socket::Tls(socket) => Pin::new(&mut **socket),
+        }
+    }
+
+    /// Notes what came of an attempt to write; a client that takes nothing for long is gone.
+    fn wrote<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.stalled = false;
+            return polled;
+        }
+        let due = (!self.stalled).then(|| Instant::now() + self.patience);
+        self.stalled = true;
+        match (&mut self.timer, due) {
+            (Some(timer), Some(due)) => timer.as_mut().reset(due),
+            (timer @ None, Some(due)) => *timer = Some(Box::pin(tokio::time::sleep_until(due))),
+            _ => {}
+        }
+        let timer = self.timer.as_mut().expect("set above when the write first waited");
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+    }
+}
+
+/// Both directions.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = self.stream().poll_read(cx, buf);
+        let n = buf.filled().len() - before;
+        self.unanswered |= n > 0;
+        if self.opening.is_none() {
+            return polled;
+        }
+        self.read += n;
+        if self.read >= PREFACE {
+            self.opening = None;
+        }
+        let (Poll::Pending, Some(opening)) = (&polled, &mut self.opening) else { return polled };
+        ready!(opening.as_mut().poll(cx));
+        self.late.set();
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.unanswered = false;
+        let polled = self.stream().poll_write(cx, buf);
+        self.wrote(polled, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.unanswered = false;
+        let polled = self.stream().poll_write_vectored(cx, bufs);
+        self.wrote(polled, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.socket {
+            Socket::Plain(socket) => socket.is_write_vectored(),
+            Socket::Tls(socket) => socket.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.stream().poll_flush(cx);
+        self.wrote(polled, cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.stream().poll_shutdown(cx);
+        self.wrote(polled, cx)
+    }
+}
+
+impl Drop for Line {
+    /// Whoever began a request and did not finish its head in time is told so; idle connections
+    /// just end. Under TLS nothing can be said at this point.
+    fn drop(&mut self) {
+        if let Socket::Plain(socket) = &self.socket
+            && self.unanswered
+            && self.late.0.load(Ordering::Relaxed)
+        {
+            let _ = socket.try_write(TOO_LATE);
+        }
+    }
+}

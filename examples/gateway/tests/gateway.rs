@@ -1,0 +1,303 @@
+//! The gateway as its user meets it: a program with a terminal, files and signals.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod program;
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::Value;
+use tollgate_testkit::{Answer, Script, Upstream};
+
+use self::program::{Gateway, command, folder, of_curl, run, send, whole};
+
+const CHAT: &str = "/v1/chat/completions";
+const HELLO: &str = r#"{"model":"openai/gpt-5","messages":[{"role":"user","content":"Hello"}]}"#;
+
+#[tokio::test]
+async fn with_nothing_configured_the_printed_lines_work_in_four_protocols_whole_and_streamed() {
+    let folder = folder("first-start");
+    let gateway = Gateway::start(command(&folder, &["--listen", "127.0.0.1:0"])).await;
+    assert!(gateway.banner.contains("Simulated providers"), "{}", gateway.banner);
+    let lines: Vec<_> = gateway.banner.lines().filter(|line| line.starts_with("curl ")).collect();
+    assert_eq!(lines.len(), 8);
+    for line in lines {
+        let answered = whole(send(of_curl(line)).await).await;
+        assert_eq!(answered.status, 200, "{line}: {}", answered.text);
+        assert!(answered.headers.contains_key("x-tollgate-call-id"));
+        assert!(answered.headers.contains_key("x-tollgate-target"));
+        let streamed = line.contains("\"stream\":true") || line.contains("alt=sse");
+        let kind = answered.headers["content-type"].to_str().unwrap();
+        assert_eq!(kind.starts_with("text/event-stream"), streamed, "{line}: {kind}");
+        match streamed {
+            true => assert!(answered.text.contains("data: {"), "{}", answered.text),
+            false => assert!(answered.json().is_object()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_start_prints_no_key_and_the_first_still_works() {
+    let folder = folder("second-start");
+    let first = Gateway::demo(&folder).await;
+    let key = first.key().to_owned();
+    drop(first);
+    let second = Gateway::demo(&folder).await;
+    assert!(!second.banner.contains("sk-"), "{}", second.banner);
+    assert_eq!(second.ask(&key, Method::POST, CHAT, HELLO).await.status, 200);
+    assert_eq!(second.ask("sk-other", Method::POST, CHAT, HELLO).await.status, 401);
+}
+
+#[tokio::test]
+async fn the_key_file_is_its_owners_alone_and_has_no_key_in_it() {
+    let folder = folder("key-file");
+    let gateway = Gateway::demo(&folder).await;
+    let file = folder.join("tollgate-data/keys.json");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let secret = gateway.key().trim_start_matches("sk-");
+    assert!(!fs::read_to_string(&file).unwrap().contains(secret));
+}
+
+#[tokio::test]
+async fn keys_are_created_listed_disabled_and_revoked() {
+    let folder = folder("keys");
+    let (code, created, _) = run(&folder, &["keys", "create", "ci", "--model", "openai/*"]).await;
+    assert_eq!(code, Some(0));
+    let (id, key) = created.trim().split_once('\t').unwrap();
+    let (_, listed, _) = run(&folder, &["keys", "list"]).await;
+    assert_eq!(listed, format!("{id}\tci\tactive\n"));
+    let gateway = Gateway::demo(&folder).await;
+    assert!(!gateway.banner.contains("sk-"), "there is a key already");
+    assert_eq!(gateway.ask(key, Method::POST, CHAT, HELLO).await.status, 200);
+    let other = HELLO.replace("openai/gpt-5", "anthropic/claude");
+    assert_eq!(gateway.ask(key, Method::POST, CHAT, &other).await.status, 403);
+    drop(gateway);
+    run(&folder, &["keys", "disable", id]).await;
+    let gateway = Gateway::demo(&folder).await;
+    assert!(gateway.ask(key, Method::POST, CHAT, HELLO).await.status.is_client_error());
+    assert_eq!(run(&folder, &["keys", "revoke", id]).await.0, Some(0));
+    assert_eq!(run(&folder, &["keys", "list"]).await.1, "");
+    assert_eq!(run(&folder, &["keys", "revoke", id]).await.0, Some(1));
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_one_line_on_standard_error_and_exit_code_1() {
+    let folder = folder("wrong-configuration");
+    fs::write(folder.join("tollgate.toml"), "[server]\nlisten = \"127.0.0.1:0\"\nmax_bdy = 1\n")
+        .unwrap();
+    for command in ["serve", "check"] {
+        let (code, stdout, stderr) = run(&folder, &[command]).await;
+        assert_eq!((code, stdout.as_str()), (Some(1), ""));
+        assert!(stderr.starts_with("tollgate: tollgate.toml:3: "), "{stderr}");
+        assert!(stderr.contains("did you mean `max_body`?"), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+#[tokio::test]
+async fn check_says_what_a_configuration_means() {
+    let folder = folder("check");
+    let (code, stdout, _) = run(&folder, &["check"]).await;
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("providers   simulated"), "{stdout}");
+    let file = "[[keys]]\nname = \"a\"\nkey = \"env:A_KEY\"\nrpm = 1\n[providers.openai]\napi_key = \"x\"\n\
+                [models.fast]\ntargets = [\"openai/gpt-5-mini\"]\n";
+    fs::write(folder.join("gateway.toml"), file).unwrap();
+    let (code, _, stderr) = run(&folder, &["check", "--config", "gateway.toml"]).await;
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("`keys[0].key`: the environment variable A_KEY"), "{stderr}");
+    let mut checked = command(&folder, &["check"]);
+    checked.env("TOLLGATE_CONFIG", "gateway.toml").env("A_KEY", "sk-a");
+    let checked = checked.output().await.unwrap();
+    assert_eq!(checked.status.code(), Some(0));
+    let stdout = String::from_utf8(checked.stdout).unwrap();
+    for line in [
+        "from the file",
+        "openai-chat, openai-responses",
+        "fast = openai/gpt-5-mini",
+        "1 in the file",
+    ] {
+        assert!(stdout.contains(line), "{stdout}");
+    }
+    assert!(String::from_utf8(checked.stderr).unwrap().contains("`keys.a.rpm` has no effect"));
+}
+
+#[tokio::test]
+async fn keys_in_the_environment_switch_providers_on_and_demo_beats_them() {
+    let folder = folder("environment");
+    let mut found = command(&folder, &["--listen", "127.0.0.1:0"]);
+    found.env("ANTHROPIC_API_KEY", "sk-real");
+    let found = Gateway::start(found).await;
+    assert!(found.banner.contains("Providers: anthropic."), "{}", found.banner);
+    drop(found);
+    let mut demo = command(&folder, &["--demo", "--listen", "127.0.0.1:0"]);
+    demo.env("ANTHROPIC_API_KEY", "sk-real");
+    let demo = Gateway::start(demo).await;
+    assert!(demo.banner.contains("Simulated providers"), "{}", demo.banner);
+}
+
+/// A request whose answer streams for some seconds.
+fn slow(gateway: &Gateway) -> Request<Full<Bytes>> {
+    let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"[[sim:pace:50ms]][[sim:events:40]]x"}]}"#;
+    let request = Request::post(gateway.at(CHAT));
+    let request = request.header("authorization", format!("Bearer {}", gateway.key()));
+    request.body(Full::from(body)).unwrap()
+}
+
+#[tokio::test]
+async fn after_sigterm_a_running_stream_ends_whole_while_newcomers_are_sent_away() {
+    let folder = folder("drain");
+    let mut gateway = Gateway::demo(&folder).await;
+    let get = |path| Request::get(gateway.at(path)).body(Full::default()).unwrap();
+    assert_eq!(send(get("/readyz")).await.status(), 200);
+    let mut running = send(slow(&gateway)).await.into_body();
+    assert!(running.frame().await.unwrap().unwrap().is_data());
+    gateway.terminate().await;
+    while send(get("/readyz")).await.status() != 503 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(send(get("/healthz")).await.status(), 200);
+    let refused = gateway.ask(gateway.key(), Method::POST, "/anthropic/v1/messages", "{}").await;
+    assert!(refused.status.is_server_error());
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(refused.json()["error"]["type"], "overloaded_error");
+    let rest = running.collect().await.unwrap().to_bytes();
+    assert!(rest.ends_with(b"data: [DONE]\n\n"), "{}", String::from_utf8_lossy(&rest));
+    assert_eq!(gateway.child.wait().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_cut() {
+    let folder = folder("drain-cut");
+    fs::write(folder.join("tollgate.toml"), "[server]\ndrain = \"100ms\"\n").unwrap();
+    let mut gateway = Gateway::demo(&folder).await;
+    let mut running = send(slow(&gateway)).await.into_body();
+    assert!(running.frame().await.unwrap().unwrap().is_data());
+    gateway.terminate().await;
+    let rest = running.collect().await.map(|rest| rest.to_bytes());
+    assert!(!rest.is_ok_and(|rest| rest.ends_with(b"data: [DONE]\n\n")));
+    assert_eq!(gateway.child.wait().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_body_above_the_limit_is_refused_with_413_in_each_protocol() {
+    let folder = folder("max-body");
+    fs::write(folder.join("tollgate.toml"), "[server]\nmax_body = 100\n").unwrap();
+    let gateway = Gateway::demo(&folder).await;
+    let long = HELLO.replace("Hello", &"x".repeat(100));
+    for path in [CHAT, "/v1/responses", "/v1/messages", "/v1beta/models/m:generateContent"] {
+        let refused = gateway.ask(gateway.key(), Method::POST, path, &long).await;
+        assert_eq!(refused.status, 413, "{path}");
+        assert_eq!(refused.headers["x-tollgate-origin"], "gateway");
+        assert!(refused.json()["error"].is_object(), "{path}");
+    }
+    assert_eq!(gateway.ask(gateway.key(), Method::POST, CHAT, HELLO).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_nobodys_is_404_in_the_protocol_of_its_prefix_and_a_wrong_method_405() {
+    let gateway = Gateway::demo(&folder("unknown")).await;
+    let kind = |error: &Value| {
+        let own = error["type"] == "error";
+        let google = error["error"]["status"] == "NOT_FOUND" && error["error"]["code"] == 404;
+        (own, google, error["error"]["type"].is_string())
+    };
+    for (path, expected) in [
+        ("/openai/v1/nothing", (false, false, true)),
+        ("/anthropic/v1/nothing", (true, false, true)),
+        ("/gemini/v1beta/nothing", (false, true, false)),
+    ] {
+        let answered = gateway.ask(gateway.key(), Method::POST, path, "{}").await;
+        assert_eq!(answered.status, 404, "{path}");
+        assert_eq!(kind(&answered.json()), expected, "{path}: {}", answered.text);
+    }
+    let answered = gateway.ask(gateway.key(), Method::GET, CHAT, "").await;
+    assert_eq!(
+        (answered.status.as_u16(), &answered.headers["allow"]),
+        (405, &"POST".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn models_are_listed_in_the_shape_of_whoever_asks() {
+    let gateway = Gateway::demo(&folder("models")).await;
+    let key = gateway.key();
+    let openai = gateway.ask(key, Method::GET, "/v1/models", "").await.json();
+    assert_eq!(
+        (&openai["object"], &openai["data"][0]["id"]),
+        (&"list".into(), &"openai/gpt-5".into())
+    );
+    let anthropic = gateway.ask(key, Method::GET, "/anthropic/v1/models", "").await.json();
+    assert_eq!(
+        (&anthropic["has_more"], &anthropic["data"][0]["type"]),
+        (&false.into(), &"model".into())
+    );
+    let gemini = gateway.ask(key, Method::GET, "/v1beta/models", "").await.json();
+    assert!(gemini["models"][0]["name"].as_str().unwrap().starts_with("models/"));
+    let one = gateway.ask(key, Method::GET, "/v1/models/openai/gpt-5", "").await;
+    assert_eq!((one.status.as_u16(), &one.json()["id"]), (200, &"openai/gpt-5".into()));
+}
+
+#[tokio::test]
+async fn logs_at_their_loudest_have_neither_bodies_nor_keys() {
+    let (asked, said) = ("canary-of-the-question", "canary-of-the-answer");
+    let event = format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{said}\"}},\"finish_reason\":\"stop\"}}]}}\n\n"
+    );
+    let answers = [
+        Answer::sse(Script::new(event.clone() + "data: [DONE]\n\n")),
+        Answer::sse(Script::new(event).then("data: {").reset()),
+        Answer::json(400, format!(r#"{{"error":{{"message":"{said} sk-provider-canary"}}}}"#)),
+        Answer::json(401, format!(r#"{{"error":{{"message":"{said} sk-provider-canary"}}}}"#)),
+    ];
+    let upstream = Upstream::queue(answers.clone().into_iter().chain(answers));
+    let (address, _guard) = upstream.serve().await.unwrap();
+    let folder = folder("logs");
+    let file = format!(
+        "[[keys]]\nname = \"a\"\nkey = \"sk-client-canary\"\n\
+         [providers.local]\nkind = \"openai-compatible\"\napi_key = \"sk-provider-canary\"\n\
+         base_url = \"http://{address}/v1\"\n"
+    );
+    fs::write(folder.join("tollgate.toml"), file).unwrap();
+    let mut loud = command(&folder, &["--listen", "127.0.0.1:0"]);
+    let log = fs::File::create(folder.join("log")).unwrap();
+    loud.env("RUST_LOG", "trace").stderr(log);
+    let gateway = Gateway::start(loud).await;
+    let body = format!(
+        r#"{{"model":"m","stream":true,"messages":[{{"role":"user","content":"{asked}"}}]}}"#
+    );
+    for http2_only in [false, true] {
+        let mut client = Client::builder(TokioExecutor::new());
+        client.http2_only(http2_only);
+        let client = client.build_http::<Full<Bytes>>();
+        for (header, shown) in [
+            ("authorization", "Bearer sk-client-canary"),
+            ("x-api-key", "sk-client-canary"),
+            ("", ""),
+            ("x-api-key", "sk-client-canary-wrong"),
+        ] {
+            let path = if header.is_empty() {
+                format!("{CHAT}?key=sk-client-canary")
+            } else {
+                CHAT.to_owned()
+            };
+            let mut request = Request::post(gateway.at(&path));
+            if !header.is_empty() {
+                request = request.header(header, shown);
+            }
+            let request = request.body(Full::from(body.clone())).unwrap();
+            let _ = client.request(request).await.unwrap().into_body().collect().await;
+        }
+    }
+    drop(gateway);
+    let log = fs::read_to_string(folder.join("log")).unwrap();
+    assert!(log.contains("TRACE"), "loud enough to prove something");
+    for canary in [asked, said, "sk-client-canary", "sk-provider-canary"] {
+        let line = log.lines().find(|line| line.contains(canary));
+        assert!(line.is_none(), "{canary}: {line:?}");
+    }
+}

@@ -1,0 +1,148 @@
+//! The book builds, its links lead somewhere, and what it shows is what there is.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use mdbook::{Config as BookConfig, MDBook, book::BookItem};
+use tollgate_gateway::Config;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().canonicalize().unwrap()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Builds the book into a folder of the test's own and returns the folder.
+fn build(name: &str) -> (MDBook, PathBuf) {
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let mut config = BookConfig::from_disk(root().join("docs/book.toml")).unwrap();
+    config.build.build_dir.clone_from(&built);
+    config.build.create_missing = false;
+    let book = MDBook::load_with_config(root().join("docs"), config).unwrap();
+    book.build().unwrap();
+    (book, built)
+}
+
+/// What stands between `before` and the next `"`, each time `before` occurs.
+fn quoted<'a>(text: &'a str, before: &'static str) -> impl Iterator<Item = &'a str> {
+    text.split(before).skip(1).filter_map(|rest| rest.split('"').next())
+}
+
+/// The code of a page's blocks in this language.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    page.split(fence.as_str()).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_book_builds_and_each_page_is_in_the_summary() {
+    let (book, built) = build("book-pages");
+    let mut named = HashSet::from([PathBuf::from("SUMMARY.md")]);
+    for item in book.iter() {
+        let BookItem::Chapter(chapter) = item else { continue };
+        let path = chapter.path.clone().expect("no draft chapters");
+        assert!(built.join(path.with_extension("html")).is_file(), "{}", path.display());
+        named.insert(path);
+    }
+    for page in fs::read_dir(root().join("docs")).unwrap() {
+        let page = PathBuf::from(page.unwrap().file_name());
+        let is_page = page.extension().is_some_and(|extension| extension == "md");
+        assert!(!is_page || named.contains(&page), "{} is in no summary", page.display());
+    }
+}
+
+#[test]
+fn links_inside_the_book_lead_somewhere() {
+    let (book, built) = build("book-links");
+    for item in book.iter() {
+        let BookItem::Chapter(chapter) = item else { continue };
+        let page = chapter.path.clone().unwrap().with_extension("html");
+        let html = fs::read_to_string(built.join(&page)).unwrap();
+        for link in quoted(&html, "href=\"").filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() { built.join(&page) } else { built.join(file) };
+            let target = fs::read(&file).unwrap_or_else(|e| panic!("{link} of {page:?}: {e}"));
+            let ids = String::from_utf8_lossy(&target);
+            let found = anchor.is_empty() || quoted(&ids, "id=\"").any(|id| id == anchor);
+            assert!(found, "{link} of {page:?}");
+        }
+    }
+}
+
+#[test]
+fn links_of_the_readme_lead_to_files() {
+    for page in ["README.md", "CONTRIBUTING.md"] {
+        let text = read(page);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            assert!(root().join(link).exists(), "{link} of {page}");
+        }
+    }
+}
+
+#[test]
+fn the_readmes_layer_is_the_example() {
+    let (readme, example) = (read("README.md"), read("examples/axum-layer/src/main.rs"));
+    let (_module_doc, code) = example.split_once("\n\n").unwrap();
+    assert_eq!(blocks(&readme, "rust,no_run"), [code]);
+}
+
+#[test]
+fn every_example_of_the_configuration_page_is_valid() {
+    let page = read("docs/configuration.md");
+    let examples = blocks(&page, "toml");
+    assert!(examples.len() > 5);
+    for example in examples {
+        // What the environment says is not the test's to choose: a literal stands in for it.
+        let example = literal(example);
+        let config = Config::parse("page.toml", &example, false);
+        assert!(config.is_ok(), "{config:?}\n{example}");
+    }
+}
+
+/// Replaces each `env:NAME` by a different literal.
+fn literal(example: &str) -> String {
+    let mut parts = example.split("env:");
+    let mut text = parts.next().unwrap().to_owned();
+    parts.enumerate().for_each(|(i, part)| text.push_str(&format!("literal-{i}-{part}")));
+    text
+}
+
+#[test]
+fn every_key_of_the_file_is_on_the_configuration_page() {
+    let page = read("docs/configuration.md");
+    let tables = [
+        ("", "qqqqqq = 1"),
+        ("server", "[server]\nqqqqqq = 1"),
+        ("keys", "[[keys]]\nqqqqqq = 1"),
+        ("budget", "[[keys]]\nbudget = { qqqqqq = 1 }"),
+        ("providers", "[providers.x]\nqqqqqq = 1"),
+        ("models", "[models.x]\nqqqqqq = 1"),
+        ("deadlines", "[deadlines]\nqqqqqq = 1"),
+        ("store", "[store]\nqqqqqq = 1"),
+        ("shared", "[shared]\nqqqqqq = 1"),
+        ("prices", "[prices]\nqqqqqq = 1"),
+    ];
+    for (table, wrong) in tables {
+        let expected = expected_keys(wrong);
+        assert!(!expected.is_empty(), "{table}");
+        for key in expected {
+            let shown = [format!("`{key}`"), format!("`{table}.{key}`"), format!("[{key}")];
+            assert!(shown.iter().any(|shown| page.contains(shown)), "`{key}` of `{table}`");
+        }
+    }
+}
+
+/// The keys a table may have, as the error about one that it may not have lists them.
+fn expected_keys(text: &str) -> Vec<String> {
+    let message = Config::parse("page.toml", text, false).unwrap_err().to_string();
+    let (_, listed) = message.split_once("expected").unwrap_or_else(|| panic!("{message}"));
+    listed.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
