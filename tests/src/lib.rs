@@ -20,6 +20,20 @@ pub const PROVIDER_KEY: &str = "sk-canary-of-the-provider-9876543210";
 ///
 /// When `base_url` is no URI.
 pub fn state(protocol: Protocol, base_url: &str, models: &[&str]) -> SharedState {
+    patient(protocol, base_url, models, Patience::default())
+}
+
+/// Returns the same with a patience of the test's own.
+///
+/// # Panics
+///
+/// When `base_url` is no URI.
+pub fn patient(
+    protocol: Protocol,
+    base_url: &str,
+    models: &[&str],
+    patience: Patience,
+) -> SharedState {
     let name: Arc<str> = "upstream".into();
     let base_url: Uri = base_url.parse().expect("a base URL");
     let provider = Provider {
@@ -37,7 +51,7 @@ pub fn state(protocol: Protocol, base_url: &str, models: &[&str]) -> SharedState
             Credential::Bearer(Secret::new(PROVIDER_KEY)),
         )]),
         keys: vec![Arc::new(client_keys())],
-        patience: Patience::default(),
+        patience,
     })
 }
 

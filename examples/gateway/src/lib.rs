@@ -5,6 +5,7 @@
 
 mod config;
 mod counts;
+mod logs;
 mod names;
 mod reload;
 mod serve;
@@ -15,6 +16,7 @@ mod state;
 pub use self::{
     config::{Config, ConfigError, Deadlines, ServerConfig, Source},
     counts::Counts,
+    logs::Logs,
     names::{Names, Provider},
     reload::{Reload, Watched},
     serve::{

@@ -9,6 +9,7 @@ mod run;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tollgate_gateway::Logs;
 use tracing_subscriber::EnvFilter;
 
 use self::cli::{Cli, Command};
@@ -18,12 +19,15 @@ pub(crate) type Failed = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logs();
+    let logs = logs();
     let done = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => run::serve(&cli.options),
         Command::Check => run::check(&cli.options),
         Command::Keys(command) => keys::run(command, &cli.options),
     };
+    if logs.dropped() > 0 {
+        tracing::warn!(lines = logs.dropped(), "log lines were dropped: their sink was too slow");
+    }
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -33,8 +37,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Logs go to standard error; `RUST_LOG` says how much. Never bodies, never secrets.
-fn logs() {
+/// Logs go to standard error; `RUST_LOG` says how much. Never bodies, never secrets. A slow sink
+/// costs lines, never time.
+fn logs() -> Logs {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    let (subscriber, logs) = Logs::to(std::io::stderr(), filter, ansi);
+    // Fails only where another was set before, and this is the first thing the program does.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    logs
 }

@@ -36,10 +36,10 @@ impl Lines {
         if !self.begun {
             at = self.skip_mark(chunk);
         }
-        if self.continues_line_end(chunk, at) {
-            at += 1;
-        }
-        self.after_cr &= at == chunk.len();
+        let pending = at == chunk.len();
+        at += usize::from(self.continues_line_end(chunk, at));
+        // One line feed belongs to it and no more.
+        self.after_cr &= pending;
         while at < chunk.len() {
             let rest = &chunk[at..];
             self.alive |= !self.inside && matches!(rest[0], b'd' | b'e');

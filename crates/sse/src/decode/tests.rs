@@ -58,6 +58,15 @@ fn reads_names_and_data_in_any_line_ending() {
 }
 
 #[test]
+fn fault_17_a_line_feed_after_a_cut_line_end_is_a_line_of_its_own() {
+    let text = "data: 1\r\n\ndata: 2\r\r\ndata: 3\n\r\n";
+    let bytes: Vec<_> = text.as_bytes().chunks(1).collect();
+    let (seen, _, tail) = decode(Framing::Sse, &bytes);
+    assert_eq!(seen, [event(None, "1"), event(None, "2"), event(None, "3")]);
+    assert_eq!(tail, "clean");
+}
+
+#[test]
 fn fault_17_reads_what_the_standard_allows() {
     for (text, expected) in [
         ("\u{feff}data: 1\n\n", vec![event(None, "1")]),

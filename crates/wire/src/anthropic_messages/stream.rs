@@ -17,6 +17,8 @@ impl MessagesStream {
     fn judge(&mut self, kind: &str, data: &[u8]) -> Seen {
         match kind {
             "error" => Seen::Error(Box::new(error::in_stream(data))),
+            // Cut short it would pass for the end.
+            "message_stop" if !json::is_valid(data) => Seen::Malformed,
             "message_stop" => {
                 self.ended = true;
                 Seen::Content
@@ -112,6 +114,17 @@ mod tests {
         ] {
             assert_eq!(feed(&mut MessagesStream::default(), data), Seen::Lifecycle, "{data}");
         }
+    }
+
+    #[test]
+    fn fault_15_a_stop_cut_short_is_none() {
+        let mut stream = MessagesStream::default();
+        feed(&mut stream, DELTA);
+        let stop = |data: &'static [u8]| Event { name: Some("message_stop"), data };
+        assert_eq!(stream.event(stop(br#"{"type":"message_st"#)), Seen::Malformed);
+        assert!(!stream.is_complete(true));
+        stream.event(stop(br#"{"type":"message_stop"}"#));
+        assert!(stream.is_complete(false));
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl<'a> Clues<'a> {
             () if self.has(&["BILLING_DISABLED"]) => Some(Class::Quota),
             () if self.is_permission() => Some(Class::Permission),
             () if self.is("FAILED_PRECONDITION") && self.says(&["billing"]) => Some(Class::Quota),
-            () if self.is_quota() => Some(Class::Quota),
+            () if self.is_quota() || self.http == 402 => Some(Class::Quota),
             () if self.is("RESOURCE_EXHAUSTED") || self.http == 429 => Some(Class::RateLimit),
             () => None,
         }
@@ -281,6 +281,12 @@ mod tests {
             &HeaderMap::new(),
             body.to_string().as_bytes(),
         )
+    }
+
+    #[test]
+    fn payment_required_is_a_quota_whatever_it_says() {
+        let fault = classify(StatusCode::PAYMENT_REQUIRED, &HeaderMap::new(), b"{}");
+        assert_eq!(fault.class, Class::Quota);
     }
 
     #[test]

@@ -109,20 +109,22 @@ fn unwrapped(data: &[u8]) -> &[u8] {
 impl Automaton for GenerateStream {
     fn event(&mut self, event: Event<'_>) -> Seen {
         let data = event.data.trim_ascii();
-        if !self.committed && !json::is_valid(data) {
+        let ends = || WORDS.iter().any(|word| word.says_something(data));
+        if self.committed && !self.several && !ends() {
+            return Seen::Content;
+        }
+        // Cut short, a finish would pass for the end.
+        if !json::is_valid(data) {
             return Seen::Malformed;
         }
         let data = unwrapped(data);
-        if !self.committed && !data.starts_with(b"{") {
+        if !data.starts_with(b"{") {
             return Seen::Malformed;
         }
-        if !self.committed || self.several || WORDS.iter().any(|word| word.says_something(data)) {
-            return match self.response(data) {
-                Seen::Lifecycle if self.committed => Seen::Content,
-                seen => seen,
-            };
+        match self.response(data) {
+            Seen::Lifecycle if self.committed => Seen::Content,
+            seen => seen,
         }
-        Seen::Content
     }
 
     fn is_complete(&self, clean: bool) -> bool {
@@ -149,6 +151,19 @@ mod tests {
 
     fn part(part: &str) -> String {
         format!(r#"{{"candidates":[{{"content":{{"parts":[{part}]}},"index":0}}]}}"#)
+    }
+
+    #[test]
+    fn fault_15_a_finish_cut_short_is_none() {
+        let mut stream = GenerateStream::new(1);
+        feed(&mut stream, TEXT);
+        let finish = r#"{"candidates":[{"finishReason":"STOP"}]}"#;
+        for end in [finish.len() - 1, finish.len() - 3] {
+            assert_eq!(feed(&mut stream, &finish[..end]), Seen::Malformed);
+            assert!(!stream.is_complete(true));
+        }
+        feed(&mut stream, finish);
+        assert!(stream.is_complete(true));
     }
 
     #[test]
@@ -238,8 +253,7 @@ mod tests {
             assert_eq!(feed(&mut stream, garbage), Seen::Malformed, "{garbage}");
         }
         feed(&mut stream, TEXT);
-        assert_eq!(feed(&mut stream, r#"{"candidates":[{"finishReason":"STOP""#), Seen::Content);
-        assert!(!stream.is_complete(true));
+        assert_eq!(feed(&mut stream, r#"{"candidates":[{"content":"#), Seen::Content);
     }
 
     #[test]

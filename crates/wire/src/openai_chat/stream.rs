@@ -88,18 +88,18 @@ impl Automaton for ChatStream {
         if data == b"[DONE]" {
             return Seen::Lifecycle;
         }
-        let whole = || data.starts_with(b"{") && json::is_valid(data);
-        if !self.committed && !whole() {
+        let ends = || FINISH.says_something(data) || ERROR.says_something(data);
+        if self.committed && !self.several && !ends() {
+            return Seen::Content;
+        }
+        // Cut short, a finish would pass for the end.
+        if !data.starts_with(b"{") || !json::is_valid(data) {
             return Seen::Malformed;
         }
-        let ends = || FINISH.says_something(data) || ERROR.says_something(data);
-        if !self.committed || self.several || ends() {
-            return match self.chunk(data) {
-                Seen::Lifecycle if self.committed => Seen::Content,
-                seen => seen,
-            };
+        match self.chunk(data) {
+            Seen::Lifecycle if self.committed => Seen::Content,
+            seen => seen,
         }
-        Seen::Content
     }
 
     fn is_complete(&self, clean: bool) -> bool {
@@ -128,6 +128,19 @@ mod tests {
 
     fn finish(index: u64) -> String {
         format!(r#"{{"choices":[{{"index":{index},"delta":{{}},"finish_reason":"stop"}}]}}"#)
+    }
+
+    #[test]
+    fn fault_15_a_finish_cut_short_is_none() {
+        let mut stream = ChatStream::new(1);
+        feed(&mut stream, &delta(0, r#"{"content":"x"}"#));
+        let finish = finish(0);
+        for end in [finish.len() - 1, finish.len() - 3] {
+            assert_eq!(feed(&mut stream, &finish[..end]), Seen::Malformed);
+            assert!(!stream.is_complete(true));
+        }
+        feed(&mut stream, &finish);
+        assert!(stream.is_complete(true));
     }
 
     #[test]
@@ -216,8 +229,7 @@ mod tests {
             assert_eq!(feed(&mut stream, garbage), Seen::Malformed, "{garbage}");
         }
         feed(&mut stream, &delta(0, r#"{"content":"x"}"#));
-        assert_eq!(feed(&mut stream, "{\"choices\":[{\"finish_reason\":\"stop\""), Seen::Content);
-        assert!(!stream.is_complete(true));
+        assert_eq!(feed(&mut stream, "{\"choices\":[{\"delta\":"), Seen::Content);
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! Answers that are none, and bodies that are too much.
+
+use http::{HeaderValue, StatusCode};
+use http_body_util::Full;
+use tollgate_core::Class;
+use tollgate_gateway::Options;
+use tollgate_testkit::{Answer, Script};
+
+use crate::{
+    gateway::{Setup, exchange, leaf, read, send, upstream},
+    judge::{failed, refused},
+    lane::{Kind, Lane},
+};
+
+pub(crate) async fn malformed_json(lane: Lane) {
+    let canary = "canary-of-the-raw-answer";
+    let texts = match lane.kind {
+        Kind::Json => vec![
+            format!("{{\"a\":\"{canary}\""),
+            canary.to_owned(),
+            format!("{{}} {canary}"),
+            format!("{{\"a\":\"{canary}\"]"),
+        ],
+        Kind::Stream => vec![format!("data: {{{canary}\n\n"), format!("data: [\"{canary}\"\n\n")],
+        Kind::Array => {
+            vec![format!("[{{{canary}}}]"), format!("[\"{canary}\"]"), canary.to_owned()]
+        }
+    };
+    for text in texts {
+        let (seen, _) = exchange(lane, lane.answer(Script::new(text))).await;
+        failed(lane, &seen, Class::ServerError, "upstream_bad_answer");
+        assert!(!seen.text().contains(canary), "{lane}: {}", seen.text());
+    }
+}
+
+pub(crate) async fn html(lane: Lane) {
+    let page = "<html><body>Just a moment…</body></html>";
+    for content_type in ["text/html", "text/html; charset=utf-8", "text/plain"] {
+        let answer =
+            Answer::new(StatusCode::OK, Script::new(page)).header("content-type", content_type);
+        let (seen, probe) = exchange(lane, answer).await;
+        failed(lane, &seen, Class::ServerError, "upstream_bad_answer");
+        assert!(!seen.text().contains("moment"), "{lane}: {}", seen.text());
+        assert!(probe.dropped_early(), "{lane}: the page was not read");
+    }
+}
+
+pub(crate) async fn client_body_over_the_limit(lane: Lane) {
+    let upstream = upstream(lane.answer(Script::new(lane.whole())));
+    let options = Options { max_body: 100, ..Options::default() };
+    let setup = Setup { options, ..Setup::default() };
+    let request = lane.request_with(&"x".repeat(100));
+    let seen = read(send(lane, setup, leaf(&upstream), request).await).await;
+    refused(lane, &seen, Class::TooLarge, "request_too_large");
+    assert!(upstream.received().is_empty(), "{lane}: nobody was asked");
+}
+
+pub(crate) async fn compressed_client_body(lane: Lane) {
+    let upstream = upstream(lane.answer(Script::new(lane.whole())));
+    let mut request = lane.request().map(|_| Full::from(&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..]));
+    request.headers_mut().insert("content-encoding", HeaderValue::from_static("gzip"));
+    let answer = send(lane, Setup::default(), leaf(&upstream), request).await;
+    let seen = read(answer).await;
+    assert_eq!(
+        (seen.status, &seen.headers["x-tollgate-origin"]),
+        (400, &"gateway".parse().expect("valid"))
+    );
+    assert!(upstream.received().is_empty(), "{lane}: nobody was asked");
+}
