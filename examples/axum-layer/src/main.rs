@@ -1,6 +1,6 @@
 //! One layer in an axum app: a stream that breaks off ends in its protocol's own error event.
 
-use axum::{Router, http::header, routing::post};
+use axum::{Router, http::header::CONTENT_TYPE, response::IntoResponse, routing::post};
 use tollgate_sse::SseLayer;
 
 #[tokio::main]
@@ -9,7 +9,7 @@ async fn main() -> std::io::Result<()> {
     axum::serve(tokio::net::TcpListener::bind("127.0.0.1:3000").await?, app).await
 }
 
-async fn cut_off() -> ([(header::HeaderName, &'static str); 1], &'static str) {
+async fn cut_off() -> impl IntoResponse {
     let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n\n";
-    ([(header::CONTENT_TYPE, "text/event-stream")], event)
+    ([(CONTENT_TYPE, "text/event-stream")], event)
 }
