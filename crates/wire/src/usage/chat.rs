@@ -1,0 +1,278 @@
+//! OpenAI Chat Completions and embeddings, and every host that speaks them.
+
+use tollgate_core::{InTokens, OutTokens, Prediction, Ttl};
+
+use super::{
+    draft::{Draft, text_in, writes},
+    family::Family,
+    fields::{decimal, either, pick, pick_in, plus, text},
+    profile::{Profile, Reasoning},
+    told::Told,
+};
+use crate::{
+    json::{self, Array},
+    words::Word,
+};
+
+static USAGE: Word = Word::new("\"usage\"");
+static BREAKDOWN: Word = Word::new("\"usage_breakdown\"");
+
+/// The last usage object replaces all before it.
+#[derive(Debug)]
+pub(super) struct Chat;
+
+impl Family for Chat {
+    fn may_tell(&self, data: &[u8]) -> bool {
+        USAGE.says_something(data) || BREAKDOWN.says_something(data)
+    }
+
+    fn wants(&self, key: &str) -> bool {
+        matches!(key, "usage" | "x_groq" | "usage_breakdown" | "model" | "service_tier")
+    }
+
+    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+        match key {
+            "usage" => told.last.replace(value),
+            "usage_breakdown" => told.beside.replace(value),
+            "x_groq" => {
+                let [usage, breakdown] = pick(value, ["usage", "usage_breakdown"]);
+                usage.into_iter().for_each(|usage| told.last.replace(usage));
+                breakdown.into_iter().for_each(|models| told.beside.replace(models));
+            }
+            "model" => told.model(value),
+            "service_tier" => told.tier(value),
+            // The chunk that only tells usage is the last one.
+            "choices" => told.ended |= json::is_blank(value),
+            _ => {}
+        }
+    }
+
+    fn draft(&self, profile: &Profile, told: &Told) -> Option<Draft> {
+        let object = told.last.get()?;
+        let mut draft = draft(profile, object);
+        if let Some(breakdown) = told.beside.get() {
+            divide(&mut draft, profile, breakdown);
+        }
+        Some(draft)
+    }
+}
+
+/// The counts as they are written.
+struct Counts {
+    prompt: Option<u64>,
+    completion: Option<u64>,
+    total: Option<u64>,
+    reasoning: Option<u64>,
+}
+
+impl Counts {
+    fn parts(&self) -> u64 {
+        plus(self.prompt, self.completion).unwrap_or(0)
+    }
+
+    /// The total says more than all parts but this one.
+    fn total_is_parts_and(&self, more: Option<u64>) -> bool {
+        let more = more.filter(|more| *more > 0);
+        more.is_some() && self.total == plus(Some(self.parts()), more)
+    }
+}
+
+fn draft(profile: &Profile, object: &[u8]) -> Draft {
+    let mut draft = Draft::default();
+    let [prompt, completion, total, input, output, reasoning, citation, seconds] = pick(
+        object,
+        [
+            "prompt_tokens",
+            "completion_tokens",
+            "total_tokens",
+            "prompt_tokens_details",
+            "completion_tokens_details",
+            "reasoning_tokens",
+            "citation_tokens",
+            "prompt_audio_seconds",
+        ],
+    );
+    let [detailed] = pick_in(output, ["reasoning_tokens"]);
+    let doubt = &mut draft.doubt;
+    let mut counts = Counts {
+        prompt: doubt.count(prompt),
+        completion: doubt.count(completion),
+        total: doubt.count(total),
+        reasoning: either(doubt.count(detailed), doubt.count(reasoning)),
+    };
+    // Some embedding hosts tell the total alone.
+    if counts.prompt.is_none() && counts.completion.is_none() {
+        counts.prompt = counts.total;
+    }
+    draft.usage.citation = draft.doubt.count(citation);
+    draft.total(counts.total);
+    prompt_side(&mut draft, object, input, &mut counts);
+    output_side(&mut draft, profile, output, &mut counts);
+    if let Some(seconds) = decimal(seconds) {
+        draft.usage.units.insert("audio_seconds".to_owned(), seconds);
+    }
+    tools(&mut draft, object);
+    draft.cost(profile.cost, object);
+    draft
+}
+
+fn prompt_side(draft: &mut Draft, object: &[u8], details: Option<&[u8]>, counts: &mut Counts) {
+    let [cached, write, split, audio, image, video, per_modality] = pick_in(
+        details,
+        [
+            "cached_tokens",
+            "cache_write_tokens",
+            "cache_write_tokens_details",
+            "audio_tokens",
+            "image_tokens",
+            "video_tokens",
+            "cached_tokens_details",
+        ],
+    );
+    let doubt = &mut draft.doubt;
+    let parts = InTokens {
+        text: None,
+        image: doubt.count(image),
+        audio: doubt.count(audio),
+        video: doubt.count(video),
+        document: None,
+    };
+    // Mistral counts audio beside the prompt; its total says so.
+    if counts.total_is_parts_and(parts.audio) {
+        counts.prompt = plus(counts.prompt, parts.audio);
+    }
+    let (top_read, top_write) = beside_details(draft, object);
+    let read = either(draft.doubt.count(cached), top_read);
+    let write = either(draft.doubt.count(write), top_write);
+    let write = writes(write, retention(draft, split), &mut draft.doubt);
+    let read = read_by_modality(draft, read, per_modality);
+    draft.inclusive_prompt(counts.prompt, parts, read, write);
+}
+
+/// Cache counts at the object's own level, under every name hosts have for them. They repeat the
+/// details' and are not added to them.
+fn beside_details(draft: &mut Draft, object: &[u8]) -> (Option<u64>, Option<u64>) {
+    let read = pick(
+        object,
+        [
+            "cached_tokens",
+            "num_cached_tokens",
+            "prompt_cache_hit_tokens",
+            "cache_read_input_tokens",
+        ],
+    );
+    let write = pick(object, ["cache_write_tokens", "cache_creation_input_tokens"]);
+    let mut largest = |values: &[Option<&[u8]>]| {
+        values.iter().map(|value| draft.doubt.count(*value)).max().flatten()
+    };
+    (largest(&read), largest(&write))
+}
+
+/// How long the written tokens live, where it is told.
+pub(super) fn retention(draft: &mut Draft, split: Option<&[u8]>) -> [(Ttl, Option<u64>); 2] {
+    let [short, long] = pick_in(split, ["ttl_30m_tokens", "ttl_12h_tokens"]);
+    [(Ttl::M30, draft.doubt.count(short)), (Ttl::H12, draft.doubt.count(long))]
+}
+
+/// Divides cached tokens by modality where that is told; else they count as text.
+pub(super) fn read_by_modality(
+    draft: &mut Draft,
+    read: Option<u64>,
+    details: Option<&[u8]>,
+) -> InTokens {
+    let [image, audio] = pick_in(details, ["image_tokens", "audio_tokens"]);
+    let (image, audio) = (draft.doubt.count(image), draft.doubt.count(audio));
+    let other = plus(image, audio).unwrap_or(0);
+    draft.doubt.unless(other <= read.unwrap_or(other));
+    InTokens { image, audio, ..text_in(read.map(|read| read.saturating_sub(other))) }
+}
+
+fn output_side(draft: &mut Draft, profile: &Profile, details: Option<&[u8]>, counts: &mut Counts) {
+    let [audio, image, accepted, rejected] = pick_in(
+        details,
+        [
+            "audio_tokens",
+            "image_tokens",
+            "accepted_prediction_tokens",
+            "rejected_prediction_tokens",
+        ],
+    );
+    let doubt = &mut draft.doubt;
+    let parts =
+        OutTokens { audio: doubt.count(audio), image: doubt.count(image), ..OutTokens::default() };
+    let (accepted, rejected) = (doubt.count(accepted), doubt.count(rejected));
+    draft.usage.prediction = accepted
+        .or(rejected)
+        .map(|_| Prediction { accepted: accepted.unwrap_or(0), rejected: rejected.unwrap_or(0) });
+    let inside = reasoning_is_inside(draft, profile, counts);
+    draft.output(counts.completion, parts, counts.reasoning, inside);
+}
+
+/// Decides by arithmetic where it can (`metering.md` §2), else by the host's habit. Where neither
+/// fits, the larger reading counts: reasoning beside the completion.
+fn reasoning_is_inside(draft: &mut Draft, profile: &Profile, counts: &mut Counts) -> bool {
+    if profile.reasoning == Reasoning::Rest && counts.reasoning.is_none() {
+        counts.reasoning = counts.total.and_then(|total| total.checked_sub(counts.parts()));
+        draft.doubt.unless(counts.reasoning.is_some() || counts.total.is_none());
+        return false;
+    }
+    if counts.total_is_parts_and(counts.reasoning) {
+        return false;
+    }
+    draft.doubt.unless(counts.total.is_none_or(|total| total == counts.parts()));
+    let habit = match (profile.reasoning, counts.total) {
+        (Reasoning::Apart, _) | (Reasoning::Outside, None) => return false,
+        (Reasoning::Outside, Some(_)) | (Reasoning::Inside | Reasoning::Rest, _) => true,
+    };
+    let fits = counts.reasoning.unwrap_or(0) <= counts.completion.unwrap_or(0);
+    draft.doubt.unless(fits);
+    habit && fits
+}
+
+fn tools(draft: &mut Draft, object: &[u8]) {
+    let [xai, openrouter, anthropic, queries, size] = pick(
+        object,
+        [
+            "server_side_tool_usage_details",
+            "server_tool_use_details",
+            "server_tool_use",
+            "num_search_queries",
+            "search_context_size",
+        ],
+    );
+    [xai, openrouter, anthropic].into_iter().for_each(|counts| draft.tools(counts));
+    let queries = draft.doubt.count(queries);
+    draft.used("web_search", queries);
+    if let Some(size) = text(size).filter(|size| size.len() < 16) {
+        draft.used(&format!("request_{size}"), Some(1));
+    }
+}
+
+/// Gives each model of a compound its own, where they come to the whole.
+fn divide(draft: &mut Draft, profile: &Profile, breakdown: &[u8]) {
+    let [models] = pick(breakdown, ["models"]);
+    let mut sum = Draft::default();
+    let mut extra = Vec::new();
+    for entry in Array::new(models.unwrap_or_default()).map_while(Result::ok) {
+        let [model, usage] = pick(entry, ["model", "usage"]);
+        let (Some(model), Some(usage)) = (text(model), usage) else { continue };
+        let part = self::draft(profile, usage);
+        sum.add(&part);
+        extra.push((model, part.usage));
+    }
+    if extra.is_empty() {
+        return;
+    }
+    let totals = |draft: &Draft| (draft.usage.prompt_total(), draft.usage.output_total());
+    let whole = totals(draft) == totals(&sum);
+    draft.doubt.unless(whole);
+    if whole {
+        let (prompt, output) =
+            (text_in(Some(0)), OutTokens { text: Some(0), ..OutTokens::default() });
+        (draft.usage.prompt, draft.usage.read, draft.usage.output) =
+            (prompt, InTokens::default(), output);
+        draft.usage.write.clear();
+        draft.usage.reasoning = None;
+        draft.usage.extra = extra;
+    }
+}
