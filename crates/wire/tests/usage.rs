@@ -12,7 +12,7 @@ use tollgate_core::{Frames, InTokens, OutTokens, Protocol, Quality, Ttl, Usage};
 use tollgate_testkit::{Recording, shared_trial};
 use tollgate_wire::{
     Event,
-    usage::{Profile, Reader, is_extra_usage_chunk},
+    usage::{Forwarded, Profile, Reader, Sent, is_extra_usage_chunk},
 };
 
 type Quantities = BTreeMap<String, u64>;
@@ -130,10 +130,38 @@ fn golden_case(case: &Value) -> Result<(), String> {
     if charged != quantities(&case["billable"]) {
         return Err(format!("{charged:?}, expected {}", case["billable"]));
     }
+    served(case, &usage)?;
     others(case, &usage)?;
     fees(case, &usage)?;
     units(case, &usage)?;
     reported(case, &usage)
+}
+
+/// What changes the price stands where each protocol puts it.
+fn served(case: &Value, usage: &Usage) -> Result<(), String> {
+    let served = &usage.served;
+    for (pointers, read) in [
+        (&["/response/model", "/events/0/message/model"][..], &served.model),
+        (
+            &[
+                "/response/service_tier",
+                "/usage/service_tier",
+                "/usageMetadata/serviceTier",
+                "/events/0/message/usage/service_tier",
+            ],
+            &served.tier,
+        ),
+        (&["/usageMetadata/trafficType"], &served.traffic),
+        (&["/usage/speed"], &served.speed),
+        (&["/usage/inference_geo"], &served.geo),
+    ] {
+        let expected = pointers.iter().find_map(|pointer| case.pointer(pointer)?.as_str());
+        if expected.is_some() && read.as_deref() != expected {
+            return Err(format!("{read:?}, expected {expected:?}"));
+        }
+    }
+    let batch = case.pointer("/usage/service_tier").is_some_and(|tier| tier == "batch");
+    if served.batch == batch { Ok(()) } else { Err("batch".to_owned()) }
 }
 
 fn others(case: &Value, usage: &Usage) -> Result<(), String> {
@@ -518,6 +546,111 @@ fn extra_chunks(recording: &Recording) -> Result<(), String> {
     Ok(())
 }
 
+// ---- estimates ----------------------------------------------------------------------------------
+
+/// Visible text and reasoning of a stream, as serde finds them.
+#[derive(Debug, Default)]
+struct Said {
+    text: String,
+    reasoning: String,
+}
+
+impl Said {
+    fn add(&mut self, reasons: bool, value: &Value) {
+        let to = if reasons { &mut self.reasoning } else { &mut self.text };
+        to.push_str(value.as_str().unwrap_or_default());
+    }
+
+    fn chat(&mut self, chunk: &Value) {
+        for choice in chunk["choices"].as_array().into_iter().flatten() {
+            let delta = &choice["delta"];
+            self.add(false, &delta["content"]);
+            self.add(false, &delta["refusal"]);
+            let reasoning = &delta["reasoning_content"];
+            self.add(true, if reasoning.is_string() { reasoning } else { &delta["reasoning"] });
+            for part in delta["content"].as_array().into_iter().flatten() {
+                self.add(false, &part["text"]);
+                for thought in part["thinking"].as_array().into_iter().flatten() {
+                    self.add(true, &thought["text"]);
+                }
+            }
+            for call in delta["tool_calls"].as_array().into_iter().flatten() {
+                self.add(false, &call["function"]["name"]);
+                self.add(false, &call["function"]["arguments"]);
+            }
+        }
+    }
+
+    fn responses(&mut self, event: &Value) {
+        let kind = event["type"].as_str().unwrap_or_default();
+        self.add(kind.contains("reasoning"), &event["delta"]);
+    }
+
+    fn messages(&mut self, event: &Value) {
+        let delta = &event["delta"];
+        self.add(false, &delta["text"]);
+        self.add(false, &delta["partial_json"]);
+        self.add(true, &delta["thinking"]);
+    }
+
+    fn gemini(&mut self, event: &Value) {
+        let candidates = event["candidates"].as_array().into_iter().flatten();
+        let parts = candidates.filter_map(|candidate| candidate["content"]["parts"].as_array());
+        for part in parts.flatten() {
+            self.add(part["thought"] == true, &part["text"]);
+        }
+    }
+
+    fn tokens(&self) -> u64 {
+        [&self.text, &self.reasoning].into_iter().map(|text| tokens(text)).sum()
+    }
+}
+
+fn tokens(text: &str) -> u64 {
+    let wide = text.chars().filter(|c| *c >= '\u{3000}');
+    let narrow = text.chars().filter(|c| *c < '\u{3000}').map(char::len_utf8).sum::<usize>();
+    wide.count() as u64 + (narrow as u64 * 2).div_ceil(7)
+}
+
+fn spoken(recording: &Recording) -> Option<Protocol> {
+    Some(match recording.protocol.as_str() {
+        "openai-responses" => Protocol::OpenAiResponses,
+        "anthropic-messages" => Protocol::AnthropicMessages,
+        "gemini" => Protocol::Gemini,
+        "openai-chat" => Protocol::OpenAiChat,
+        other if other.starts_with("other-openai-compatible") => Protocol::OpenAiChat,
+        _ => return None,
+    })
+}
+
+/// A stream that breaks off is charged for the text that went by.
+fn estimates(recording: &Recording) -> Result<(), String> {
+    let (Some(protocol), Came::Events(events)) = (spoken(recording), Came::of(recording)) else {
+        return Ok(());
+    };
+    let (mut forwarded, mut said) = (Forwarded::new(protocol), Said::default());
+    for data in &events {
+        forwarded.event(Event { name: None, data: data.as_bytes() });
+        let Ok(event) = serde_json::from_str::<Value>(data) else { continue };
+        match protocol {
+            Protocol::OpenAiResponses => said.responses(&event),
+            Protocol::AnthropicMessages => said.messages(&event),
+            Protocol::Gemini => said.gemini(&event),
+            _ => said.chat(&event),
+        }
+    }
+    // Calls come as objects there, of which every byte counts.
+    let objects = ["functionCall", "executableCode"];
+    let calls = protocol == Protocol::Gemini
+        && objects.iter().any(|object| events.iter().any(|data| data.contains(object)));
+    let usage = forwarded.estimate(Usage::default(), &Sent::default());
+    let (estimated, expected) = (usage.output_total(), said.tokens());
+    match estimated == expected || (calls && estimated > expected) {
+        true => Ok(()),
+        false => Err(format!("{estimated}, expected {expected}: {said:?}")),
+    }
+}
+
 const FOLDERS: [&str; 8] = [
     "openai-chat",
     "other-openai-compatible",
@@ -531,7 +664,8 @@ const FOLDERS: [&str; 8] = [
 
 type Check = fn(&Recording) -> Result<(), String>;
 
-const CHECKS: [(&str, Check); 2] = [
+const CHECKS: [(&str, Check); 3] = [
+    ("estimates_count_the_text_that_went_by", estimates),
     ("usage_is_what_an_independent_reader_finds", recorded),
     ("only_the_chunk_without_choices_is_extra", extra_chunks),
 ];

@@ -399,9 +399,12 @@ proptest! {
         let profile = Profile::of(Protocol::OpenAiChat, "openai");
         let mut whole = Reader::new(profile);
         whole.answer(answer.as_bytes());
-        let mut cut = Reader::new(profile);
+        let (mut cut, mut passing) = (Reader::new(profile), Reader::new(profile));
+        frames.iter().for_each(|frame| passing.part(frame));
         cut.answer_frames(&Frames::new(frames));
-        prop_assert_eq!(cut.finish(true), whole.finish(true));
+        let whole = whole.finish(true);
+        prop_assert_eq!(&cut.finish(true), &whole);
+        prop_assert_eq!(passing.finish(true), whole);
     }
 }
 
@@ -553,6 +556,13 @@ fn memory_does_not_grow_with_what_is_sent() {
     let usage = reader.finish(true);
     assert_eq!(usage.output_total(), 9999);
     assert!(usage.raw.iter().map(Bytes::len).sum::<usize>() <= 64 << 10);
+    let mut reader = Reader::new(Profile::of(Protocol::OpenAiResponses, "openai"));
+    let part = Bytes::from("x".repeat(1 << 20));
+    reader.part(&Bytes::from_static(b"{\"output\":[\""));
+    (0..100).for_each(|_| reader.part(&part));
+    reader.part(&Bytes::from_static(b"\"],\"usage\":{\"input_tokens\":3}}"));
+    assert_eq!(reader.finish(true).prompt_total(), 3);
+    assert!(part.is_unique());
     let mut reader = Reader::new(Profile::of(Protocol::OpenAiChat, "openai"));
     event(&mut reader, &json!({ "usage": { "prompt_tokens": 1, "x": "x".repeat(70_000) } }));
     assert_eq!(reader.finish(true).quality, Quality::Inconsistent);

@@ -112,6 +112,24 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
         }
     }
 
+    /// Returns the members found so far, in the order of the text.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Returns from where on the text is still needed to read the next member that is wanted: the
+    /// start of its value, or the next byte.
+    pub fn pending(&self) -> usize {
+        let in_value = match self.state {
+            State::Scalar | State::AfterValue | State::Nested | State::String | State::Escape => {
+                self.stack.first() == Some(&b'{') && self.key.len() <= KEY_LIMIT
+            }
+            _ => false,
+        };
+        let wanted = in_value && unescaped(&self.key).is_some_and(|key| (self.wanted)(&key));
+        if wanted { self.value_start } else { self.at }
+    }
+
     /// Whether the root value is whole.
     pub fn is_whole(&self) -> bool {
         self.state == State::Ended
@@ -306,6 +324,21 @@ mod tests {
         }
         let bytes: Vec<_> = text.chunks(1).collect();
         assert_eq!(scan(&bytes).unwrap(), whole);
+    }
+
+    #[test]
+    fn says_from_where_on_the_text_is_needed() {
+        let text = br#"{"a":"xyz" , "b":[1,{"a":2}],"a":12 }"#;
+        for cut in 0..=text.len() {
+            let mut scanner = Scanner::new(|key: &str| key == "a");
+            scanner.feed(&text[..cut]).unwrap();
+            let needed = match cut {
+                6..=11 => 5,
+                34..=36 => 33,
+                _ => cut,
+            };
+            assert_eq!(scanner.pending(), needed, "cut at {cut}");
+        }
     }
 
     #[test]

@@ -15,7 +15,6 @@ use crate::{
 };
 
 static USAGE: Word = Word::new("\"usage\"");
-static BREAKDOWN: Word = Word::new("\"usage_breakdown\"");
 
 /// The last usage object replaces all before it.
 #[derive(Debug)]
@@ -23,11 +22,11 @@ pub(super) struct Chat;
 
 impl Family for Chat {
     fn may_tell(&self, data: &[u8]) -> bool {
-        USAGE.says_something(data) || BREAKDOWN.says_something(data)
+        USAGE.says_something(data)
     }
 
-    fn wants(&self, key: &str) -> bool {
-        matches!(key, "usage" | "x_groq" | "usage_breakdown" | "model" | "service_tier")
+    fn wanted(&self) -> fn(&str) -> bool {
+        |key| matches!(key, "usage" | "x_groq" | "usage_breakdown" | "model" | "service_tier")
     }
 
     fn member(&self, key: &str, value: &[u8], told: &mut Told) {
@@ -274,5 +273,103 @@ fn divide(draft: &mut Draft, profile: &Profile, breakdown: &[u8]) {
         draft.usage.write.clear();
         draft.usage.reasoning = None;
         draft.usage.extra = extra;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{Protocol, Quality, Usage};
+
+    use crate::usage::{Profile, Reader};
+
+    fn read(provider: &str, answer: &str) -> Usage {
+        let mut reader = Reader::new(Profile::of(Protocol::OpenAiChat, provider));
+        reader.answer(answer.as_bytes());
+        reader.finish(true)
+    }
+
+    fn counted(provider: &str, usage: &str) -> (u64, u64, Quality) {
+        let usage = read(provider, &format!(r#"{{"usage":{usage}}}"#));
+        (usage.prompt_total(), usage.output_total(), usage.quality)
+    }
+
+    #[test]
+    fn what_a_total_hides_depends_on_the_host() {
+        let hidden = r#"{"prompt_tokens":66,"completion_tokens":6,"total_tokens":100}"#;
+        assert_eq!(counted("google", hidden), (66, 34, Quality::Exact));
+        assert_eq!(counted("openai", hidden), (66, 6, Quality::Inconsistent));
+    }
+
+    #[test]
+    fn reasoning_beside_the_completion_is_added() {
+        let told = |total| {
+            format!(
+                r#"{{"prompt_tokens":57,"completion_tokens":10,"total_tokens":{total},
+                    "completion_tokens_details":{{"reasoning_tokens":37}}}}"#
+            )
+        };
+        assert_eq!(counted("vercel-gateway", &told(67)), (57, 47, Quality::Exact));
+        assert_eq!(counted("openai", &told(67)), (57, 47, Quality::Inconsistent));
+        assert_eq!(counted("xai", &told(104)), (57, 47, Quality::Exact));
+        assert_eq!(counted("nobody", &told(104)), (57, 47, Quality::Exact));
+    }
+
+    #[test]
+    fn audio_beside_the_prompt_is_seen_by_the_total() {
+        let usage = read(
+            "mistral",
+            r#"{"usage":{"prompt_audio_seconds":3,"prompt_tokens":9,"total_tokens":632,"completion_tokens":248,
+                "prompt_tokens_details":{"audio_tokens":375}}}"#,
+        );
+        assert_eq!((usage.prompt.text, usage.prompt.audio), (Some(9), Some(375)));
+        assert_eq!(usage.units.get("audio_seconds").map(String::as_str), Some("3"));
+        assert_eq!(usage.quality, Quality::Exact);
+    }
+
+    #[test]
+    fn a_cache_told_twice_is_counted_once() {
+        let usage = read(
+            "deepseek",
+            r#"{"usage":{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11,"prompt_cache_hit_tokens":8,
+                "prompt_cache_miss_tokens":2,"prompt_tokens_details":{"cached_tokens":8}}}"#,
+        );
+        assert_eq!((usage.prompt.text, usage.read.text), (Some(2), Some(8)));
+        let cached = r#"{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11,"cached_tokens":8,"cache_write_tokens":1}"#;
+        assert_eq!(counted("moonshot", cached), (10, 1, Quality::Exact));
+    }
+
+    #[test]
+    fn a_compound_is_charged_to_its_models() {
+        let usage = read(
+            "groq",
+            r#"{"model":"groq/compound","usage":{"prompt_tokens":30,"completion_tokens":5,"total_tokens":35},
+                "usage_breakdown":{"models":[
+                    {"model":"a","usage":{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}},
+                    {"model":"b","usage":{"prompt_tokens":20,"completion_tokens":4,"total_tokens":24}}]}}"#,
+        );
+        let models: Vec<_> = usage
+            .extra
+            .iter()
+            .map(|(model, usage)| (model.as_str(), usage.prompt_total(), usage.output_total()))
+            .collect();
+        assert_eq!(models, [("a", 10, 1), ("b", 20, 4)]);
+        assert_eq!((usage.prompt_total(), usage.output_total()), (0, 0));
+        assert_eq!(usage.quality, Quality::Exact);
+    }
+
+    #[test]
+    fn a_hosts_own_bill_keeps_its_text_and_unit() {
+        let usage = read(
+            "openrouter",
+            r#"{"usage":{"prompt_tokens":1,"cost":0.00012300,"is_byok":true,"cost_details":{"upstream_inference_cost":6e-3}}}"#,
+        );
+        let reported = usage.reported;
+        assert_eq!(
+            (reported.cost.as_deref(), reported.cost_unit.as_deref()),
+            (Some("0.00012300"), Some("usd"))
+        );
+        assert_eq!((reported.upstream_cost.as_deref(), reported.byok), (Some("6e-3"), Some(true)));
+        let unknown = read("litellm", r#"{"usage":{"prompt_tokens":1,"cost":3}}"#).reported;
+        assert_eq!((unknown.cost.as_deref(), unknown.cost_unit), (Some("3"), None));
     }
 }

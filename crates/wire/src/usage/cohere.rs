@@ -23,8 +23,8 @@ impl Family for Cohere {
         WORDS.iter().any(|word| word.says_something(data))
     }
 
-    fn wants(&self, key: &str) -> bool {
-        matches!(key, "usage" | "meta")
+    fn wanted(&self) -> fn(&str) -> bool {
+        |key| matches!(key, "usage" | "meta")
     }
 
     fn member(&self, key: &str, value: &[u8], told: &mut Told) {

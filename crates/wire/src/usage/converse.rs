@@ -25,8 +25,8 @@ impl Family for Converse {
         USAGE.says_something(data)
     }
 
-    fn wants(&self, key: &str) -> bool {
-        matches!(key, "usage" | "serviceTier")
+    fn wanted(&self) -> fn(&str) -> bool {
+        |key| matches!(key, "usage" | "serviceTier")
     }
 
     fn member(&self, key: &str, value: &[u8], told: &mut Told) {

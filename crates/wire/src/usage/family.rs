@@ -21,8 +21,8 @@ pub(super) trait Family: fmt::Debug + Sync {
     /// Whether an event could tell anything. Looks for words only; what it finds may be nested.
     fn may_tell(&self, data: &[u8]) -> bool;
 
-    /// Whether the top-level member `key` of a whole answer is read.
-    fn wants(&self, key: &str) -> bool;
+    /// Says which top-level members of a whole answer are read.
+    fn wanted(&self) -> fn(&str) -> bool;
 
     /// Reads a top-level member of an event or an answer.
     fn member(&self, key: &str, value: &[u8], told: &mut Told);

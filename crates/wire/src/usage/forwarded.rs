@@ -88,6 +88,7 @@ impl Amount {
             // The second half of a character that was counted.
             Some(0xDC00..=0xDFFF) => {}
             Some(0x3000..) => self.wide += 1,
+            Some(0x800..) => self.narrow += 3,
             Some(0x80..) => self.narrow += 2,
             _ => self.narrow += 1,
         }
@@ -395,8 +396,8 @@ mod tests {
             assert_eq!(amount.tokens(), 3, "{literal}");
         }
         let mut amount = Amount::default();
-        amount.string(r#""é\u00e9\n\"\ud83d\ude00""#.as_bytes());
-        assert_eq!(amount, Amount { narrow: 6, wide: 1 });
+        amount.string(r#""é\u00e9\u2019\n\"\ud83d\ude00""#.as_bytes());
+        assert_eq!(amount, Amount { narrow: 9, wide: 1 });
     }
 
     #[test]

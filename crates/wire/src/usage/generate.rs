@@ -29,11 +29,17 @@ impl Family for Generate {
         WORDS.iter().any(|word| word.says_something(data))
     }
 
-    fn wants(&self, key: &str) -> bool {
-        matches!(
-            key,
-            "usageMetadata" | "usage_metadata" | "modelVersion" | "model_version" | "candidates"
-        )
+    fn wanted(&self) -> fn(&str) -> bool {
+        |key| {
+            matches!(
+                key,
+                "usageMetadata"
+                    | "usage_metadata"
+                    | "modelVersion"
+                    | "model_version"
+                    | "candidates"
+            )
+        }
     }
 
     fn member(&self, key: &str, value: &[u8], told: &mut Told) {
@@ -169,4 +175,59 @@ fn served(draft: &mut Draft, object: &[u8]) {
         spelled(object, [("serviceTier", "service_tier"), ("trafficType", "traffic_type")]);
     tier.into_iter().for_each(|tier| set(&mut draft.usage.served.tier, tier));
     traffic.into_iter().for_each(|traffic| set(&mut draft.usage.served.traffic, traffic));
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{Protocol, Quality, Usage};
+
+    use crate::usage::{Profile, Reader};
+
+    fn read(events: &[&str]) -> Usage {
+        let mut reader = Reader::new(Profile::of(Protocol::Gemini, "google"));
+        reader.answer(format!("[{}]", events.join(",")).as_bytes());
+        reader.finish(true)
+    }
+
+    #[test]
+    fn queries_are_counted_once_and_empty_ones_not() {
+        let grounded = r#"{"candidates":[{"groundingMetadata":{"webSearchQueries":["","a","b"],"groundingChunks":[{"maps":{}}]}}]}"#;
+        let usage = read(&[
+            grounded,
+            grounded,
+            r#"{"usageMetadata":{"promptTokenCount":1,"totalTokenCount":1}}"#,
+        ]);
+        assert_eq!(usage.tools.get("web_search"), Some(&2));
+        assert_eq!(usage.tools.get("maps"), Some(&1));
+        assert_eq!(usage.quality, Quality::Exact);
+    }
+
+    #[test]
+    fn thoughts_that_the_total_counts_among_candidates_are_not_added() {
+        let usage = read(&[
+            r#"{"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":30,"thoughtsTokenCount":20,"totalTokenCount":40}}"#,
+        ]);
+        assert_eq!((usage.output.text, usage.reasoning), (Some(10), Some(20)));
+        assert_eq!(usage.quality, Quality::Exact);
+    }
+
+    #[test]
+    fn a_cache_that_tells_no_modality_never_makes_one_negative() {
+        let usage = read(&[
+            r#"{"usageMetadata":{"promptTokenCount":100,"cachedContentTokenCount":90,"candidatesTokenCount":1,"totalTokenCount":101,
+                "promptTokensDetails":[{"modality":1,"tokenCount":20},{"modality":"AUDIO","tokenCount":80}]}}"#,
+        ]);
+        assert_eq!((usage.prompt.text, usage.prompt.audio), (Some(0), Some(10)));
+        assert_eq!((usage.prompt_total(), usage.quality), (100, Quality::Exact));
+    }
+
+    #[test]
+    fn the_last_report_counts_as_a_whole() {
+        let usage = read(&[
+            r#"{"usageMetadata":{"promptTokenCount":5,"thoughtsTokenCount":9,"totalTokenCount":14,"trafficType":"ON_DEMAND"}}"#,
+            r#"{"modelVersion":"m","usageMetadata":{"promptTokenCount":"6","candidatesTokenCount":2,"totalTokenCount":8}}"#,
+        ]);
+        assert_eq!((usage.prompt_total(), usage.reasoning), (6, None));
+        assert_eq!((usage.served.model.as_deref(), usage.served.traffic), (Some("m"), None));
+    }
 }

@@ -23,7 +23,7 @@ pub(super) struct Images;
 #[derive(Debug)]
 pub(super) struct Media;
 
-fn wants(key: &str) -> bool {
+fn wanted(key: &str) -> bool {
     matches!(key, "usage" | "usage_info" | "meta" | "model")
 }
 
@@ -41,8 +41,8 @@ impl Family for Images {
         WORDS[0].says_something(data)
     }
 
-    fn wants(&self, key: &str) -> bool {
-        wants(key)
+    fn wanted(&self) -> fn(&str) -> bool {
+        wanted
     }
 
     fn member(&self, key: &str, value: &[u8], told: &mut Told) {
@@ -59,8 +59,8 @@ impl Family for Media {
         WORDS.iter().any(|word| word.says_something(data))
     }
 
-    fn wants(&self, key: &str) -> bool {
-        wants(key)
+    fn wanted(&self) -> fn(&str) -> bool {
+        wanted
     }
 
     fn member(&self, key: &str, value: &[u8], told: &mut Told) {

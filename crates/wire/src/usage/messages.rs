@@ -26,8 +26,8 @@ impl Family for Messages {
         USAGE.says_something(data) || METRICS.says_something(data)
     }
 
-    fn wants(&self, key: &str) -> bool {
-        matches!(key, "usage" | "model" | "amazon-bedrock-invocationMetrics")
+    fn wanted(&self) -> fn(&str) -> bool {
+        |key| matches!(key, "usage" | "model" | "amazon-bedrock-invocationMetrics")
     }
 
     fn member(&self, key: &str, value: &[u8], told: &mut Told) {
@@ -213,5 +213,79 @@ fn passes(draft: &mut Draft, object: Option<&[u8]>) {
             (Some("fallback_message"), Some(model)) => draft.usage.served.model = Some(model),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{Protocol, Quality, Usage};
+
+    use crate::usage::{Profile, Reader};
+
+    fn read(usage: &str) -> Usage {
+        let mut reader = Reader::new(Profile::of(Protocol::AnthropicMessages, "anthropic"));
+        reader.answer(format!(r#"{{"model":"asked","usage":{usage}}}"#).as_bytes());
+        reader.finish(true)
+    }
+
+    #[test]
+    fn passes_of_one_turn_are_charged_once_and_to_whom_they_belong() {
+        let usage = read(
+            r#"{"input_tokens":5,"output_tokens":2,"iterations":[
+                {"type":"message","input_tokens":5,"output_tokens":2},
+                {"type":"compaction","input_tokens":100,"cache_read_input_tokens":7,"output_tokens":30},
+                {"type":"advisor_message","model":"larger","input_tokens":50,"output_tokens":9},
+                {"type":"fallback_message","model":"other","input_tokens":5,"output_tokens":2}]}"#,
+        );
+        assert_eq!((usage.prompt.text, usage.read.text), (Some(105), Some(7)));
+        assert_eq!(usage.output_total(), 32);
+        let [(model, advisor)] = usage.extra.as_slice() else { panic!("{:?}", usage.extra) };
+        assert_eq!(
+            (model.as_str(), advisor.prompt_total(), advisor.output_total()),
+            ("larger", 50, 9)
+        );
+        assert_eq!(usage.served.model.as_deref(), Some("other"));
+        assert_eq!(usage.quality, Quality::Exact);
+    }
+
+    #[test]
+    fn a_split_that_does_not_come_to_the_total_is_marked_and_the_rest_kept() {
+        let usage = read(
+            r#"{"input_tokens":1,"output_tokens":1,"cache_creation_input_tokens":10,
+                "cache_creation":{"ephemeral_5m_input_tokens":3,"ephemeral_1h_input_tokens":4}}"#,
+        );
+        let write: Vec<_> =
+            usage.write.iter().map(|(ttl, tokens)| (*ttl, tokens.total())).collect();
+        use tollgate_core::Ttl::{H1, M5, Unknown};
+        assert_eq!(write, [(M5, 3), (H1, 4), (Unknown, 3)]);
+        assert_eq!(usage.quality, Quality::Inconsistent);
+    }
+
+    #[test]
+    fn invocation_metrics_count_where_the_model_tells_nothing() {
+        let metrics = r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":8,"outputTokenCount":3}}"#;
+        let mut reader = Reader::new(Profile::of(Protocol::AnthropicMessages, "bedrock"));
+        reader.answer(metrics.as_bytes());
+        let usage = reader.finish(false);
+        assert_eq!((usage.prompt_total(), usage.output_total()), (8, 3));
+        assert_eq!(usage.quality, Quality::Exact);
+        let mut reader = Reader::new(Profile::of(Protocol::AnthropicMessages, "bedrock"));
+        reader.answer(
+            br#"{"usage":{"input_tokens":2,"cache_read_input_tokens":6,"output_tokens":3}}"#,
+        );
+        reader.answer(metrics.as_bytes());
+        assert_eq!(reader.finish(true).prompt_total(), 8);
+    }
+
+    #[test]
+    fn tools_speed_and_place_are_kept() {
+        let usage = read(
+            r#"{"input_tokens":1,"output_tokens":1,"service_tier":"batch","speed":"fast","inference_geo":"us",
+                "server_tool_use":{"web_search_requests":2,"web_fetch_requests":0}}"#,
+        );
+        assert_eq!(usage.tools.into_iter().collect::<Vec<_>>(), [("web_search".to_owned(), 2)]);
+        let served = usage.served;
+        assert!(served.batch);
+        assert_eq!((served.speed.as_deref(), served.geo.as_deref()), (Some("fast"), Some("us")));
     }
 }

@@ -46,11 +46,13 @@ mod forwarded;
 mod generate;
 mod media;
 mod messages;
+mod passing;
 mod profile;
 mod realtime;
 mod responses;
 mod told;
 
+use bytes::Bytes;
 use tollgate_core::{Frames, InTokens, OutTokens, Quality, Usage};
 
 pub use self::{
@@ -59,10 +61,10 @@ pub use self::{
     forwarded::{Forwarded, Sent},
     profile::Profile,
 };
-use self::{draft::Draft, told::Told};
+use self::{draft::Draft, passing::Passing, told::Told};
 use crate::{
     Event,
-    json::{Array, Object, Scanner},
+    json::{Array, Object},
 };
 
 /// Reads the usage of one answer. Memory is bounded, whatever the host sends.
@@ -70,12 +72,13 @@ use crate::{
 pub struct Reader {
     profile: Profile,
     told: Told,
+    passing: Option<Box<Passing>>,
 }
 
 impl Reader {
     /// Returns a reader for the answer of a host with this profile.
     pub fn new(profile: Profile) -> Self {
-        Self { profile, told: Told::default() }
+        Self { profile, told: Told::default(), passing: None }
     }
 
     /// Reads the next event of a stream, or the next element of Gemini's array.
@@ -99,23 +102,26 @@ impl Reader {
         }
     }
 
-    /// Reads a whole JSON answer that came in frames, which are not joined: only the members that
-    /// tell something are copied, and only where they cross frames.
+    /// Reads the next frame of a JSON answer as it passes. Only the frames of a member that tells
+    /// something are held, and only until it is whole.
     ///
-    /// Of one that is cut off nothing is read.
-    pub fn answer_frames(&mut self, frames: &Frames) {
+    /// Of an answer that is cut off, what stands before the cut is read. An array tells nothing
+    /// here: its elements are events.
+    pub fn part(&mut self, part: &Bytes) {
         let family = self.profile.family();
+        let passing = self.passing.get_or_insert_with(|| Box::new(Passing::new(family)));
+        passing.part(part, family, &mut self.told);
+    }
+
+    /// Reads a whole JSON answer that came in frames, which are not joined.
+    ///
+    /// An array is Gemini's stream in one piece, and is.
+    pub fn answer_frames(&mut self, frames: &Frames) {
         let first = frames.as_slice().iter().flatten().find(|byte| !byte.is_ascii_whitespace());
         if first == Some(&b'[') {
             return self.answer(&frames.joined());
         }
-        let mut scanner = Scanner::new(|key: &str| family.wants(key));
-        let fed = frames.as_slice().iter().try_for_each(|frame| scanner.feed(frame));
-        let Ok(members) = fed.and_then(|()| scanner.finish()) else { return };
-        for member in members {
-            let value = frames.slice(member.value);
-            family.member(&member.key, &value, &mut self.told);
-        }
+        frames.as_slice().iter().for_each(|frame| self.part(frame));
     }
 
     /// Returns what was told so far.

@@ -14,8 +14,8 @@ impl Family for Realtime {
         USAGE.says_something(data)
     }
 
-    fn wants(&self, key: &str) -> bool {
-        key == "response"
+    fn wanted(&self) -> fn(&str) -> bool {
+        |key| key == "response"
     }
 
     fn member(&self, key: &str, value: &[u8], told: &mut Told) {

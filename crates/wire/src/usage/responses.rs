@@ -27,8 +27,13 @@ impl Family for Responses {
         USAGE.says_something(data)
     }
 
-    fn wants(&self, key: &str) -> bool {
-        matches!(key, "usage" | "tool_usage" | "output" | "model" | "service_tier" | "completed_at")
+    fn wanted(&self) -> fn(&str) -> bool {
+        |key| {
+            matches!(
+                key,
+                "usage" | "tool_usage" | "output" | "model" | "service_tier" | "completed_at"
+            )
+        }
     }
 
     fn member(&self, key: &str, value: &[u8], told: &mut Told) {
@@ -190,5 +195,65 @@ fn hosted_tools(draft: &mut Draft, tools: &[u8]) {
             let image: Usage = media::images(value).usage;
             draft.usage.extra.push((key.into_owned(), image));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{Protocol, Quality, Usage};
+
+    use crate::usage::{Profile, Reader};
+
+    fn read(provider: &str, response: &str) -> Usage {
+        let mut reader = Reader::new(Profile::of(Protocol::OpenAiResponses, provider));
+        reader.answer(response.as_bytes());
+        reader.finish(true)
+    }
+
+    const USAGE: &str = r#""usage":{"input_tokens":4,"output_tokens":2,"total_tokens":6}"#;
+
+    #[test]
+    fn the_responses_own_count_of_searches_goes_before_ours() {
+        let items = r#"[{"type":"web_search_call"},{"type":"web_search_call","action":{"type":"open_page"}},{"type":"file_search_call"}]"#;
+        for (tools, expected) in [("{}", Some(1)), (r#"{"web_search":{"num_requests":0}}"#, None)] {
+            let usage =
+                read("openai", &format!(r#"{{"output":{items},"tool_usage":{tools},{USAGE}}}"#));
+            assert_eq!(usage.tools.get("web_search").copied(), expected);
+            assert_eq!(usage.tools.get("file_search"), Some(&1));
+        }
+    }
+
+    #[test]
+    fn generated_images_are_another_models() {
+        let tools = r#"{"image_gen":{"input_tokens":9,"input_tokens_details":{"image_tokens":4,"text_tokens":5},"output_tokens":7,"total_tokens":16}}"#;
+        let usage = read("openai", &format!(r#"{{"tool_usage":{tools},{USAGE}}}"#));
+        let [(kind, image)] = usage.extra.as_slice() else { panic!("{:?}", usage.extra) };
+        assert_eq!(
+            (kind.as_str(), image.prompt.image, image.output.image),
+            ("image_gen", Some(4), Some(7))
+        );
+        assert_eq!(usage.prompt_total(), 4);
+    }
+
+    #[test]
+    fn a_host_that_counts_in_other_names_is_read_by_its_route() {
+        let usage = read(
+            "perplexity",
+            r#"{"usage":{"input_tokens":10,"cache_read_input_tokens":4,"output_tokens":2,"total_tokens":12,
+                "tool_calls_details":{"search_web":{"invocation":3}},"cost":{"total_cost":4.2e-05}}}"#,
+        );
+        assert_eq!((usage.prompt.text, usage.read.text), (Some(6), Some(4)));
+        assert_eq!(usage.tools.get("web_search"), Some(&3));
+        assert_eq!(usage.reported.cost.as_deref(), Some("4.2e-05"));
+        assert_eq!(usage.quality, Quality::Exact);
+    }
+
+    #[test]
+    fn reasoning_larger_than_the_output_is_marked_and_counted_beside_it() {
+        let usage = read(
+            "openai",
+            r#"{"usage":{"input_tokens":1,"output_tokens":2,"output_tokens_details":{"reasoning_tokens":5},"total_tokens":3}}"#,
+        );
+        assert_eq!((usage.output_total(), usage.quality), (7, Quality::Inconsistent));
     }
 }
