@@ -533,7 +533,7 @@ fn a_stream_that_breaks_off_is_partial_unless_its_last_report_came() {
         &json!({ "message": { "usage": { "input_tokens": 7, "output_tokens": 1 } } }),
     );
     assert_eq!(reader.so_far(false).quality, Quality::Partial);
-    assert_eq!(reader.so_far(true).quality, Quality::Exact);
+    assert_eq!(reader.so_far(true).quality, Quality::Partial);
     let delta = json!({ "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": 9 } });
     event(&mut reader, &delta);
     assert_eq!(reader.finish(false).quality, Quality::Exact);

@@ -36,10 +36,10 @@ pub fn ask(body: &Frames, profile: Profile) -> Result<Asked, Malformed> {
         return Ok(Asked { body: body.clone(), strip: false, cost: false });
     }
     let wishes = Wishes::read(body)?;
-    let own = profile.asking == Asking::OptionOrInclude;
+    let own = matches!(profile.asking, Asking::OptionOrInclude | Asking::Include);
     let cost = wishes.cost && !own;
     let body = if wishes.usage && !own { patch::remove(body, "usage")? } else { body.clone() };
-    let asks = profile.shape == Shape::Chat && profile.asking != Asking::Never;
+    let asks = matches!(profile.asking, Asking::Option | Asking::OptionOrInclude);
     if !(asks && wishes.stream) || wishes.asked {
         return Ok(Asked { body, strip: false, cost });
     }
@@ -169,6 +169,9 @@ mod tests {
         ] {
             assert_eq!(asked(provider, body), (body.to_owned(), false, false), "{provider}");
         }
+        let body = Frames::from(Bytes::from_static(br#"{"stream":true}"#));
+        let profile = Profile::of(Protocol::OpenAiChat, "openai").without_asking();
+        assert_eq!(ask(&body, profile).unwrap().body.joined(), body.joined());
     }
 
     #[test]
@@ -180,6 +183,26 @@ mod tests {
         assert!(!strip && cost);
         let (body, strip, cost) = asked("groq", r#"{"usage":{"include":false}}"#);
         assert_eq!((body.as_str(), strip, cost), ("{}", false, false));
+    }
+
+    #[test]
+    fn openrouter_is_asked_for_what_the_client_did_not_ask() {
+        let (body, strip, cost) = asked("openrouter", r#"{"stream":true}"#);
+        assert_eq!(body, r#"{"stream_options":{"include_usage":true},"stream":true}"#);
+        assert!(strip && !cost);
+        let both =
+            r#"{"stream_options":{"include_usage":true},"stream":true,"usage":{"include":true}}"#;
+        assert_eq!(asked("openrouter", both), (both.to_owned(), false, false));
+        let body = Frames::from(Bytes::from_static(br#"{"stream":true,"usage":{"include":true}}"#));
+        for provider in ["openrouter", "openai"] {
+            let asked = ask(&body, Profile::of(Protocol::OpenAiResponses, provider)).unwrap();
+            let expected = if provider == "openai" {
+                r#"{"stream":true}"#
+            } else {
+                r#"{"stream":true,"usage":{"include":true}}"#
+            };
+            assert_eq!((asked.body.joined(), asked.cost), (expected.into(), provider == "openai"));
+        }
     }
 
     #[test]

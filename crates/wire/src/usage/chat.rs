@@ -105,7 +105,8 @@ fn draft(profile: &Profile, object: &[u8]) -> Draft {
     }
     draft.usage.citation = draft.doubt.count(citation);
     draft.total(counts.total);
-    prompt_side(&mut draft, object, input, &mut counts);
+    counts.prompt = plus(counts.prompt, audio_beside(&mut draft, profile, input, &counts));
+    prompt_side(&mut draft, object, input, counts.prompt);
     output_side(&mut draft, profile, output, &mut counts);
     if let Some(seconds) = decimal(seconds) {
         draft.usage.units.insert("audio_seconds".to_owned(), seconds);
@@ -115,7 +116,19 @@ fn draft(profile: &Profile, object: &[u8]) -> Draft {
     draft
 }
 
-fn prompt_side(draft: &mut Draft, object: &[u8], details: Option<&[u8]>, counts: &mut Counts) {
+/// Audio that the prompt figure leaves out, which the total shows.
+fn audio_beside(
+    draft: &mut Draft,
+    profile: &Profile,
+    details: Option<&[u8]>,
+    counts: &Counts,
+) -> Option<u64> {
+    let [audio] = pick_in(details, ["audio_tokens"]);
+    let audio = draft.doubt.count(audio);
+    audio.filter(|_| profile.audio_beside && counts.total_is_parts_and(audio))
+}
+
+fn prompt_side(draft: &mut Draft, object: &[u8], details: Option<&[u8]>, prompt: Option<u64>) {
     let [cached, write, split, audio, image, video, per_modality] = pick_in(
         details,
         [
@@ -136,16 +149,12 @@ fn prompt_side(draft: &mut Draft, object: &[u8], details: Option<&[u8]>, counts:
         video: doubt.count(video),
         document: None,
     };
-    // Mistral counts audio beside the prompt; its total says so.
-    if counts.total_is_parts_and(parts.audio) {
-        counts.prompt = plus(counts.prompt, parts.audio);
-    }
     let (top_read, top_write) = beside_details(draft, object);
     let read = either(draft.doubt.count(cached), top_read);
     let write = either(draft.doubt.count(write), top_write);
     let write = writes(write, retention(draft, split), &mut draft.doubt);
     let read = read_by_modality(draft, read, per_modality);
-    draft.inclusive_prompt(counts.prompt, parts, read, write);
+    draft.inclusive_prompt(prompt, parts, read, write);
 }
 
 /// Cache counts at the object's own level, under every name hosts have for them. They repeat the

@@ -296,70 +296,73 @@ mod tests {
         (amount(forwarded.text), amount(forwarded.reasoning))
     }
 
+    /// Events, and how much text and reasoning is in them.
+    const EVENTS: [(Protocol, &str, (u64, u64)); 12] = [
+        (
+            Protocol::OpenAiChat,
+            r#"{"choices":[{"delta":{"role":"assistant","content":"12345"}}]}"#,
+            (5, 0),
+        ),
+        (
+            Protocol::OpenAiChat,
+            r#"{"choices":[{"delta":{"reasoning":"123","reasoning_content":"123","content":null}}]}"#,
+            (0, 3),
+        ),
+        (
+            Protocol::OpenAiChat,
+            r#"{"choices":[{"delta":{"tool_calls":[{"id":"x","function":{"name":"f","arguments":"{\"a\":1}"}}]}}]}"#,
+            (8, 0),
+        ),
+        (
+            Protocol::OpenAiChat,
+            r#"{"choices":[{"delta":{"content":"1"}},{"delta":{"content":"2"}}]}"#,
+            (2, 0),
+        ),
+        (
+            Protocol::OpenAiResponses,
+            r#"{"type":"response.output_text.delta","delta":"12345","obfuscation":"x"}"#,
+            (5, 0),
+        ),
+        (
+            Protocol::OpenAiResponses,
+            r#"{"type":"response.reasoning_summary_text.delta","delta":"123"}"#,
+            (0, 3),
+        ),
+        (
+            Protocol::OpenAiResponses,
+            r#"{"type":"response.output_audio.delta","delta":"AAAA"}"#,
+            (0, 0),
+        ),
+        (
+            Protocol::AnthropicMessages,
+            r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"12345"}}"#,
+            (5, 0),
+        ),
+        (
+            Protocol::AnthropicMessages,
+            r#"{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"123"}}"#,
+            (0, 3),
+        ),
+        (
+            Protocol::AnthropicMessages,
+            r#"{"type":"content_block_delta","delta":{"type":"signature_delta","signature":"EqQB"}}"#,
+            (0, 0),
+        ),
+        (
+            Protocol::Gemini,
+            r#"{"candidates":[{"content":{"parts":[{"text":"123","thought":true},{"text":"12345"}]}}]}"#,
+            (5, 3),
+        ),
+        (
+            Protocol::Gemini,
+            r#"{"candidates":[{"content":{"parts":[{"inlineData":{"data":"AAAA"}}]}}]}"#,
+            (0, 0),
+        ),
+    ];
+
     #[test]
     fn text_calls_and_reasoning_are_counted_in_every_protocol() {
-        for (protocol, data, expected) in [
-            (
-                Protocol::OpenAiChat,
-                r#"{"choices":[{"delta":{"role":"assistant","content":"12345"}}]}"#,
-                (5, 0),
-            ),
-            (
-                Protocol::OpenAiChat,
-                r#"{"choices":[{"delta":{"reasoning":"123","reasoning_content":"123","content":null}}]}"#,
-                (0, 3),
-            ),
-            (
-                Protocol::OpenAiChat,
-                r#"{"choices":[{"delta":{"tool_calls":[{"id":"x","function":{"name":"f","arguments":"{\"a\":1}"}}]}}]}"#,
-                (8, 0),
-            ),
-            (
-                Protocol::OpenAiChat,
-                r#"{"choices":[{"delta":{"content":"1"}},{"delta":{"content":"2"}}]}"#,
-                (2, 0),
-            ),
-            (
-                Protocol::OpenAiResponses,
-                r#"{"type":"response.output_text.delta","delta":"12345","obfuscation":"x"}"#,
-                (5, 0),
-            ),
-            (
-                Protocol::OpenAiResponses,
-                r#"{"type":"response.reasoning_summary_text.delta","delta":"123"}"#,
-                (0, 3),
-            ),
-            (
-                Protocol::OpenAiResponses,
-                r#"{"type":"response.output_audio.delta","delta":"AAAA"}"#,
-                (0, 0),
-            ),
-            (
-                Protocol::AnthropicMessages,
-                r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"12345"}}"#,
-                (5, 0),
-            ),
-            (
-                Protocol::AnthropicMessages,
-                r#"{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"123"}}"#,
-                (0, 3),
-            ),
-            (
-                Protocol::AnthropicMessages,
-                r#"{"type":"content_block_delta","delta":{"type":"signature_delta","signature":"EqQB"}}"#,
-                (0, 0),
-            ),
-            (
-                Protocol::Gemini,
-                r#"{"candidates":[{"content":{"parts":[{"text":"123","thought":true},{"text":"12345"}]}}]}"#,
-                (5, 3),
-            ),
-            (
-                Protocol::Gemini,
-                r#"{"candidates":[{"content":{"parts":[{"inlineData":{"data":"AAAA"}}]}}]}"#,
-                (0, 0),
-            ),
-        ] {
+        for (protocol, data, expected) in EVENTS {
             assert_eq!(counted(protocol, data), expected, "{data}");
         }
     }

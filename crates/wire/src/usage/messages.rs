@@ -32,12 +32,18 @@ impl Family for Messages {
 
     fn member(&self, key: &str, value: &[u8], told: &mut Told) {
         match key {
-            "message" => Object::new(value)
-                .map_while(Result::ok)
-                .for_each(|(key, value)| self.member(&key, value, told)),
+            "message" => {
+                Object::new(value)
+                    .map_while(Result::ok)
+                    .for_each(|(key, value)| self.member(&key, value, told));
+                // A turn that goes on inside a tool comes whole, with its stop.
+                let [stop] = pick(value, ["stop_reason"]);
+                told.provisional = stop.is_none();
+            }
             "usage" if value.starts_with(b"{") && !json::is_blank(value) => {
                 told.note(value);
                 told.merged.merge(value);
+                told.provisional = false;
             }
             "model" => told.model(value),
             "delta" => {
@@ -275,6 +281,18 @@ mod tests {
         );
         reader.answer(metrics.as_bytes());
         assert_eq!(reader.finish(true).prompt_total(), 8);
+    }
+
+    #[test]
+    fn a_message_that_starts_with_its_stop_is_whole() {
+        for (stop, quality) in [("null", Quality::Partial), ("\"tool_use\"", Quality::Exact)] {
+            let mut reader = Reader::new(Profile::of(Protocol::AnthropicMessages, "anthropic"));
+            let message = format!(
+                r#"{{"message":{{"stop_reason":{stop},"usage":{{"input_tokens":0,"output_tokens":0}}}}}}"#
+            );
+            reader.answer(message.as_bytes());
+            assert_eq!(reader.finish(true).quality, quality);
+        }
     }
 
     #[test]

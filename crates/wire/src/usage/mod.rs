@@ -126,7 +126,8 @@ impl Reader {
 
     /// Returns what was told so far.
     ///
-    /// `complete` says that nothing more will be told: the answer ended as it should.
+    /// `complete` says that nothing more will be told: the answer ended as it should. A stream that
+    /// only ever told its beginning (Anthropic's `message_start`) is [`Quality::Partial`] even so.
     pub fn so_far(&self, complete: bool) -> Usage {
         let draft = self.profile.family().draft(&self.profile, &self.told).unwrap_or_default();
         self.usage(draft, complete)
@@ -150,7 +151,7 @@ impl Reader {
         let mut usage = draft.usage;
         usage.quality = match () {
             () if says_nothing(&usage) && !doubted => Quality::Absent,
-            () if !complete && !told.ended => Quality::Partial,
+            () if told.provisional || !(complete || told.ended) => Quality::Partial,
             () if doubted => Quality::Inconsistent,
             () => Quality::Exact,
         };

@@ -18,6 +18,8 @@ pub struct Profile {
     pub(super) reasoning: Reasoning,
     pub(super) cost: Cost,
     pub(super) asking: Asking,
+    /// Audio stands beside the prompt figure where the total says so.
+    pub(super) audio_beside: bool,
 }
 
 /// Which names the counts have.
@@ -67,24 +69,61 @@ pub(super) enum Asking {
     Option,
     /// The same; `usage.include` is the host's own, too.
     OptionOrInclude,
+    /// `usage.include` is the host's own, and nothing is asked for.
+    Include,
     /// Not at all: the host tells it unasked or refuses the option.
     Never,
 }
 
-/// What is special about hosts that speak Chat Completions. Who is not here is taken for OpenAI.
-const CHAT_HOSTS: &[(&[&str], Reasoning, Cost, Asking)] = &[
-    (&["xai"], Reasoning::Outside, Cost::Ticks, Asking::Option),
-    (&["perplexity"], Reasoning::Apart, Cost::Total, Asking::Never),
-    (&["openrouter"], Reasoning::Inside, Cost::Dollars, Asking::OptionOrInclude),
+/// Known to count as OpenAI does, cached tokens inside the prompt and reasoning inside the
+/// completion, under whichever of the cache's names.
+const OPENAI_AND_LIKES: &[&str] = &[
+    "openai",
+    "azure",
+    "azure-ai",
+    "github-models",
+    "bedrock-mantle",
+    "deepseek",
+    "groq",
+    "together",
+    "fireworks",
+    "moonshot",
+    "moonshotai",
+    "kimi",
+    "zai",
+    "z.ai",
+    "alibaba",
+    "dashscope",
+    "qwen",
+    "cohere",
+    "llama-cpp",
+    "ollama",
+];
+
+/// How OpenAI does it.
+const CHAT: Profile = Profile { asking: Asking::Option, ..Profile::plain(Shape::Chat) };
+
+/// Hosts that speak Chat Completions, by every name they have. Who is not here is taken for OpenAI.
+const CHAT_HOSTS: &[(&[&str], Profile)] = &[
+    (OPENAI_AND_LIKES, CHAT),
+    (&["xai"], Profile { reasoning: Reasoning::Outside, cost: Cost::Ticks, ..CHAT }),
+    (
+        &["perplexity"],
+        Profile { reasoning: Reasoning::Apart, cost: Cost::Total, asking: Asking::Never, ..CHAT },
+    ),
+    (&["openrouter"], Profile { cost: Cost::Dollars, asking: Asking::OptionOrInclude, ..CHAT }),
     // Seen in its bills: reasoning is charged beside the completion, also for OpenAI's models.
-    (&["vercel-gateway", "vercel"], Reasoning::Apart, Cost::Dollars, Asking::Option),
-    (&["avian"], Reasoning::Inside, Cost::Dollars, Asking::Option),
+    (
+        &["vercel-gateway", "vercel"],
+        Profile { reasoning: Reasoning::Apart, cost: Cost::Dollars, ..CHAT },
+    ),
+    (&["avian"], Profile { cost: Cost::Dollars, ..CHAT }),
     // The compatible endpoint leaves thoughts out of the completion, and names them nowhere.
-    (&["gemini", "google", "vertex"], Reasoning::Rest, Cost::Unknown, Asking::Option),
-    // Tell it on the last chunk unasked.
-    (&["mistral"], Reasoning::Inside, Cost::Unknown, Asking::Never),
-    (&["cerebras"], Reasoning::Inside, Cost::Unknown, Asking::Never),
-    (&["databricks"], Reasoning::Inside, Cost::Unknown, Asking::Never),
+    (&["gemini", "google", "vertex"], Profile { reasoning: Reasoning::Rest, ..CHAT }),
+    // Refuses the option; tells usage on the last chunk unasked.
+    (&["mistral"], Profile { asking: Asking::Never, audio_beside: true, ..CHAT }),
+    // Tell it unasked.
+    (&["cerebras", "databricks"], Profile { asking: Asking::Never, ..CHAT }),
 ];
 
 impl Profile {
@@ -131,22 +170,34 @@ impl Profile {
         Self::plain(Shape::Realtime)
     }
 
+    /// Never asks in the client's stead: for a host of one's own that refuses `stream_options`.
+    #[must_use]
+    pub const fn without_asking(mut self) -> Self {
+        self.asking = match self.asking {
+            Asking::OptionOrInclude => Asking::Include,
+            Asking::Option | Asking::Include | Asking::Never => Asking::Never,
+        };
+        self
+    }
+
     const fn plain(shape: Shape) -> Self {
-        Self { shape, reasoning: Reasoning::Inside, cost: Cost::Unknown, asking: Asking::Never }
+        Self {
+            shape,
+            reasoning: Reasoning::Inside,
+            cost: Cost::Unknown,
+            asking: Asking::Never,
+            audio_beside: false,
+        }
     }
 
     fn chat(provider: &str) -> Self {
-        let special = CHAT_HOSTS.iter().find(|(names, ..)| names.contains(&provider));
-        let (reasoning, cost, asking) = special
-            .map_or((Reasoning::Inside, Cost::Unknown, Asking::Option), |(_, r, c, a)| {
-                (*r, *c, *a)
-            });
-        Self { shape: Shape::Chat, reasoning, cost, asking }
+        let known = CHAT_HOSTS.iter().find(|(names, _)| names.contains(&provider));
+        known.map_or(CHAT, |(_, profile)| *profile)
     }
 
     fn responses(provider: &str) -> Self {
         let asking = match provider {
-            "openrouter" => Asking::OptionOrInclude,
+            "openrouter" => Asking::Include,
             _ => Asking::Never,
         };
         Self { cost: cost(provider), asking, ..Self::plain(Shape::Responses) }
@@ -164,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_host_has_one_entry() {
-        let names: Vec<_> = CHAT_HOSTS.iter().flat_map(|(names, ..)| *names).collect();
+        let names: Vec<_> = CHAT_HOSTS.iter().flat_map(|(names, _)| *names).collect();
         for name in &names {
             assert_eq!(names.iter().filter(|other| other == &name).count(), 1, "{name}");
         }

@@ -33,6 +33,8 @@ pub(super) struct Told {
     pub(super) earlier: Vec<Bytes>,
     /// Nothing more can follow.
     pub(super) ended: bool,
+    /// What was told is a beginning that no end was told for.
+    pub(super) provisional: bool,
 }
 
 impl Told {
