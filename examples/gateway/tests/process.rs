@@ -198,7 +198,7 @@ fn fault_49_files_are_read_again_on_a_signal_and_on_change() {
     eventually(SOON, "it says what is wrong", || {
         dir.log().contains("did you mean `listen`?").then_some(())
     });
-    assert!(dir.log().contains("tollgate.toml:5"), "{}", dir.log());
+    assert!(dir.log().contains("tollgate.toml:4"), "{}", dir.log());
     assert_eq!(status(address, KEY).as_deref(), Some("200"), "the last good one is in force");
 
     dir.write(address, "max_body = 5\n[[keys]]\nname = \"other\"\nkey = \"sk-the-other-key\"");
