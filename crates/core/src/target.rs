@@ -101,7 +101,7 @@ impl Target {
     pub fn name(&self) -> String {
         match &*self.model {
             "" => self.provider.to_string(),
-            model => format!("{}/{model}", self.provider),
+            model => [&*self.provider, "/", model].concat(),
         }
     }
 }
