@@ -10,6 +10,8 @@ pub struct Occasion {
     pub batch: bool,
     /// The service tier that was asked for. Only the one that was served is billed.
     pub requested_tier: Option<String>,
+    /// The service tier it is known to have been served in, where the answer itself does not say.
+    pub served_tier: Option<String>,
     /// Where data must stay, `eu` or `us`.
     pub residency: Option<String>,
     /// It went to a regional endpoint of the provider.

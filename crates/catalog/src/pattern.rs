@@ -1,20 +1,28 @@
 use regex_lite::Regex;
 
 /// An anchored pattern of ids: `^claude-haiku-5-5-\d{8}$`.
+///
+/// One that is open at its end (`^claude-opus-4-5`) matches whole words only: `claude-opus-4-55` is
+/// another model. A year may go on as a date (`^claude-sonnet-4-2025`).
 #[derive(Clone, Debug)]
-pub(crate) struct Pattern(Regex);
+pub(crate) struct Pattern {
+    regex: Regex,
+    ends_in_word: bool,
+}
 
 impl Pattern {
     pub(crate) fn new(pattern: &str) -> Result<Self, String> {
         if !pattern.starts_with('^') {
             return Err(format!("{pattern:?} does not begin with ^"));
         }
-        Regex::new(pattern).map(Self).map_err(|problem| format!("{pattern:?}: {problem}"))
+        let regex = Regex::new(pattern).map_err(|problem| format!("{pattern:?}: {problem}"))?;
+        Ok(Self { regex, ends_in_word: ends_in_word(pattern) })
     }
 
     /// How many bytes of `name` it matches.
     pub(crate) fn length(&self, name: &str) -> Option<usize> {
-        self.0.find(name).map(|found| found.len())
+        let length = self.regex.find(name)?.len();
+        (!self.ends_in_word || is_whole(name, length)).then_some(length)
     }
 
     /// The same of a pattern not compiled yet, which is not done where its plain beginning already
@@ -29,10 +37,26 @@ impl Pattern {
             return None;
         }
         if pattern.len() == plain.len() + 1 {
-            return Some(plain.len());
+            let whole = !ends_in_word(pattern) || is_whole(name, plain.len());
+            return whole.then_some(plain.len());
         }
         Self::new(pattern).ok()?.length(name)
     }
+}
+
+/// Whether the pattern ends in a letter or digit that stands for itself and is no year's.
+fn ends_in_word(pattern: &str) -> bool {
+    let bytes = pattern.as_bytes();
+    let escaped = bytes.len() > 1 && bytes[bytes.len() - 2] == b'\\';
+    let year = bytes
+        .last_chunk::<5>()
+        .is_some_and(|end| end.starts_with(b"-20") && end.iter().skip(1).all(u8::is_ascii_digit));
+    bytes.last().is_some_and(u8::is_ascii_alphanumeric) && !escaped && !year
+}
+
+/// Whether no word goes on at this place.
+fn is_whole(name: &str, at: usize) -> bool {
+    !name.as_bytes().get(at).is_some_and(u8::is_ascii_alphanumeric)
 }
 
 #[cfg(test)]
@@ -47,6 +71,16 @@ mod tests {
         assert_eq!(Pattern::matched(r"^gpt-4\.5", "gpt-4x5"), None);
         assert_eq!(Pattern::matched("^ab?c", "ac"), Some(2));
         assert_eq!(Pattern::matched("^ab|^cd", "cd"), Some(2));
+    }
+
+    #[test]
+    fn an_open_end_is_the_end_of_a_word() {
+        assert_eq!(Pattern::matched("^claude-opus-4-5", "claude-opus-4-55"), None);
+        assert_eq!(Pattern::matched(r"^claude-opus-4\.5", "claude-opus-4.55"), None);
+        assert_eq!(Pattern::matched(r"^claude-opus-4\.5", "claude-opus-4.5-latest"), Some(15));
+        assert_eq!(Pattern::matched("^claude-4-2025", "claude-4-20250514"), Some(13));
+        assert_eq!(Pattern::matched(r"^argon-\d", "argon-001"), Some(7));
+        assert_eq!(Pattern::matched("^ft:gpt-", "ft:gpt-4"), Some(7));
     }
 
     #[test]

@@ -88,9 +88,8 @@ fn select(
         return Some(free(provider, usage.served.model.as_deref().unwrap_or(asked)));
     }
     let row = catalogue.find(key, asked);
-    let keep = |row: &Found, served: &str| {
-        row.origin == Origin::Configured || is_short_for(served, asked)
-    };
+    let keep =
+        |row: &Found, served: &str| row.origin == Origin::Configured || is_short_for(served, asked);
     let found = match (row, usage.served.model.as_deref()) {
         (Some(row), Some(served)) if !keep(&row, served) => {
             catalogue.find(key, served).or(Some(row))
@@ -111,9 +110,7 @@ fn is_short_for(served: &str, asked: &str) -> bool {
     match asked.find(served) {
         _ if served.is_empty() => false,
         Some(0) => asked[served.len()..].starts_with(':'),
-        Some(at) => {
-            matches!(asked.as_bytes()[at - 1], b'.' | b'/') && after(at + served.len())
-        }
+        Some(at) => matches!(asked.as_bytes()[at - 1], b'.' | b'/') && after(at + served.len()),
         None => false,
     }
 }
@@ -156,7 +153,8 @@ impl Bill {
         let declared_free = catalogue.is_free(&model.provider)
             || catalogue.is_free(Catalogue::provider_key(&model.provider));
         let resolved = resolve(catalogue, model, usage, occasion, &mut self.marks);
-        let mut part = Part { bill: self, catalogue, model, resolved: &resolved, declared_free, other };
+        let mut part =
+            Part { bill: self, catalogue, model, resolved: &resolved, declared_free, other };
         part.tokens(usage);
         part.units(usage);
         part.tools(usage, occasion);

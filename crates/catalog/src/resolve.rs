@@ -184,7 +184,9 @@ fn components(names: &[Text]) -> impl Iterator<Item = Component> {
 /// The tier that was served, never the one that was asked for.
 fn served_by(served: &ServedAs, occasion: &Occasion) -> ServedBy {
     let word = |text: &Option<String>| text.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let (tier, traffic, speed) = (word(&served.tier), word(&served.traffic), word(&served.speed));
+    let (traffic, speed) = (word(&served.traffic), word(&served.speed));
+    let known = served.tier.is_none() && served.traffic.is_none();
+    let tier = word(if known { &occasion.served_tier } else { &served.tier });
     if traffic == "provisioned_throughput" {
         return ServedBy::Prepaid;
     }
@@ -196,10 +198,16 @@ fn served_by(served: &ServedAs, occasion: &Occasion) -> ServedBy {
     }
     let word = if tier.is_empty() { traffic } else { tier };
     match word.as_str() {
-        "" | "standard" | "default" | "auto" | "scale" | "on_demand" | "on_demand_offpeak"
-        | "traffic_type_unspecified" | "unspecified" | "service_tier_unspecified" => {
-            ServedBy::Standard
-        }
+        ""
+        | "standard"
+        | "default"
+        | "auto"
+        | "scale"
+        | "on_demand"
+        | "on_demand_offpeak"
+        | "traffic_type_unspecified"
+        | "unspecified"
+        | "service_tier_unspecified" => ServedBy::Standard,
         "flex" | "on_demand_flex" => ServedBy::Variant("flex"),
         "priority" | "fast" | "on_demand_priority" => ServedBy::Variant("priority"),
         "ultrafast" => ServedBy::Variant("ultrafast"),
@@ -209,7 +217,8 @@ fn served_by(served: &ServedAs, occasion: &Occasion) -> ServedBy {
 
 /// Whether another tier than the standard one was asked for and the answer is silent.
 fn is_assumed(served: &ServedAs, occasion: &Occasion) -> bool {
-    let silent = served.tier.is_none() && served.traffic.is_none();
+    let silent =
+        served.tier.is_none() && served.traffic.is_none() && occasion.served_tier.is_none();
     let asked = occasion.requested_tier.as_deref();
     silent && asked.is_some_and(|tier| !matches!(tier, "auto" | "default" | "standard"))
 }
