@@ -134,10 +134,9 @@ mod tests {
             .filter(|name| name != "catalogue.txt" && name != "patterns.txt")
             .collect();
         files.sort();
-        let known: Vec<_> = providers().map(|provider| format!("{provider}.txt")).collect();
-        let mut sorted = known.clone();
-        sorted.sort();
-        assert_eq!(files, sorted);
+        let mut known: Vec<_> = providers().map(|provider| format!("{provider}.txt")).collect();
+        known.sort();
+        assert_eq!(files, known);
         assert!(FILES.is_sorted());
     }
 

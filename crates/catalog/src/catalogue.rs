@@ -8,7 +8,7 @@ use tollgate_core::Decimal;
 use crate::{
     Date, Document, Model, PriceFileError, Rates, Schedule,
     builtin::{self, Hit},
-    model::Text,
+    model::{Prices, Text},
     pattern::Pattern,
 };
 
@@ -61,7 +61,7 @@ struct Inner {
     builtin: bool,
     version: Text,
     schedules: Vec<Schedule>,
-    tool_fees: BTreeMap<Text, Vec<(Text, Decimal)>>,
+    tool_fees: BTreeMap<Text, Prices>,
     providers: BTreeMap<Text, Overlay>,
     free: BTreeSet<String>,
 }
@@ -385,11 +385,10 @@ impl Default for Catalogue {
 
 impl Inner {
     fn add(&mut self, model: Model, origin: Origin) -> Result<(), PriceFileError> {
-        if let Some(off) = &model.off_peak {
-            if !self.schedules.iter().any(|schedule| schedule.name == off.schedule) {
-                let problem = format!("{:?} is not defined", off.schedule);
-                return Err(PriceFileError::at("off_peak.schedule", problem));
-            }
+        let undefined = |name: &Text| !self.schedules.iter().any(|s| s.name == *name);
+        if let Some(off) = model.off_peak.as_ref().filter(|off| undefined(&off.schedule)) {
+            let problem = format!("{:?} is not defined", off.schedule);
+            return Err(PriceFileError::at("off_peak.schedule", problem));
         }
         let overlay = self.providers.entry(model.provider.clone()).or_default();
         for pattern in &model.patterns {
@@ -437,11 +436,11 @@ fn without_prefix<'a>(provider: &str, name: &'a str) -> Option<&'a str> {
 /// The name without `-20261122`, `@20261122` or `-2026-11-22` at its end.
 pub(crate) fn without_date(name: &str) -> Option<&str> {
     let plausible = |date: Option<Date>| date.is_some_and(|d| d >= Date::of(946_684_800));
-    if let Some((rest, date)) = name.len().checked_sub(11).and_then(|at| name.split_at_checked(at))
+    let dashed = name.len().checked_sub(11).and_then(|at| name.split_at_checked(at));
+    if let Some((rest, date)) = dashed
+        && plausible(date.strip_prefix('-').and_then(|date| date.parse().ok()))
     {
-        if plausible(date.strip_prefix('-').and_then(|date| date.parse().ok())) {
-            return Some(rest).filter(|rest| !rest.is_empty());
-        }
+        return Some(rest).filter(|rest| !rest.is_empty());
     }
     let (rest, date) = name.split_at_checked(name.len().checked_sub(9)?)?;
     let digits = date.strip_prefix(['-', '@'])?;

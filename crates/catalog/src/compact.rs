@@ -3,7 +3,7 @@
 //! `ID \t FIELDS \t NAME`, the fields separated by spaces and each left out where nothing is known:
 //!
 //! ```text
-//! gpt-5.6	chat lim=1050000/922000/128000 can=tvp at=i4,o20;272000<i8,o30 +batch=i2,o10 since=2026-08-21
+//! gpt-5.6 \t chat lim=1050000/922000/128000 can=tvp at=i4,o20;272000<i8,o30 +batch=i2,o10 since=2026-08-21
 //! ```
 //!
 //! Rates are a letter per component ([`Component`](crate::Component)) and the amount; `272000<` is
@@ -17,7 +17,9 @@ use tollgate_core::{Decimal, Money};
 
 use crate::{
     Ability, Component, Date, Document, FreeSearch, Mode, Model, OffPeak, Period, Rates, Schedule,
-    Status, Tier, Variant, date::minute, model::Text,
+    Status, Tier, Variant,
+    date::minute,
+    model::{Prices, Text},
 };
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -335,7 +337,7 @@ fn read_tier(text: &'static str) -> Option<Tier> {
     })
 }
 
-fn read_prices(text: &'static str) -> Option<Vec<(Text, Decimal)>> {
+fn read_prices(text: &'static str) -> Option<Prices> {
     let price = |part: &'static str| {
         let (name, price) = part.rsplit_once('*')?;
         Some((Cow::Borrowed(name), decimal(price)?))

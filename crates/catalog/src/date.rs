@@ -18,7 +18,8 @@ impl Date {
 
     /// The day of this year, month (1–12) and day (1–31), if there is one.
     pub fn new(year: u32, month: u32, day: u32) -> Option<Self> {
-        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let leap =
+            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
         let length = match month {
             2 => 28 + u32::from(leap),
             4 | 6 | 9 | 11 => 30,
@@ -79,8 +80,12 @@ impl fmt::Display for NotADate {
 
 impl std::error::Error for NotADate {}
 
-/// Reads `2026-11-22T02:00:00Z` (no fraction, no offset) as unix seconds.
-pub(crate) fn seconds(text: &str) -> Result<u64, NotADate> {
+/// Reads `2026-11-22T02:00:00Z` (UTC, no fraction) as unix seconds.
+///
+/// # Errors
+///
+/// [`NotADate`] for any other form.
+pub fn unix_seconds(text: &str) -> Result<u64, NotADate> {
     let (date, time) = text.strip_suffix('Z').and_then(|t| t.split_once('T')).ok_or(NotADate)?;
     let Date(days) = date.parse()?;
     let (minutes, seconds) = time.rsplit_once(':').ok_or(NotADate)?;
@@ -131,7 +136,7 @@ mod tests {
 
     #[test]
     fn reads_seconds_of_a_timestamp() {
-        assert_eq!(seconds("2026-11-22T02:00:05Z"), Ok(1_795_305_600 + 7205));
-        assert!(seconds("2026-11-22 02:00:05").is_err());
+        assert_eq!(unix_seconds("2026-11-22T02:00:05Z"), Ok(1_795_305_600 + 7205));
+        assert!(unix_seconds("2026-11-22 02:00:05").is_err());
     }
 }

@@ -7,8 +7,8 @@ use tollgate_core::{Decimal, Money};
 use crate::{
     Ability, Component, Date, FreeSearch, Mode, Model, OffPeak, Period, PriceFileError, Rates,
     Schedule, Status, Tier, Variant,
-    date::{minute, seconds},
-    model::Text,
+    date::{minute, unix_seconds},
+    model::{Prices, Text},
 };
 
 /// The schema of our own price files.
@@ -25,7 +25,7 @@ pub struct Document {
     /// Schedules its models name.
     pub schedules: Vec<Schedule>,
     /// Per provider what tools cost where a model lists nothing.
-    pub tool_fees: Vec<(Text, Vec<(Text, Decimal)>)>,
+    pub tool_fees: Vec<(Text, Prices)>,
     /// The models.
     pub models: Vec<Model>,
 }
@@ -252,7 +252,7 @@ fn schedule(name: &str, raw: &RawSchedule) -> Result<Schedule> {
         dates.collect::<std::result::Result<_, _>>().map_err(fault("off_peak_dates"))?;
     schedule.holidays_ahead = ahead(raw.holiday_calendar.as_deref().unwrap_or_default());
     if let Some(from) = &raw.valid_from {
-        schedule.valid_from = seconds(from).map_err(fault("valid_from"))?;
+        schedule.valid_from = unix_seconds(from).map_err(fault("valid_from"))?;
     }
     Ok(schedule)
 }
@@ -264,7 +264,7 @@ fn ahead(calendar: &str) -> i8 {
 }
 
 /// A provider's own fees over those of the provider it is like.
-fn tool_fees(rules: &BTreeMap<String, RawRules<'_>>) -> Result<Vec<(Text, Vec<(Text, Decimal)>)>> {
+fn tool_fees(rules: &BTreeMap<String, RawRules<'_>>) -> Result<Vec<(Text, Prices)>> {
     let mut all = Vec::new();
     for (provider, own) in rules {
         let like = own.like.as_ref().and_then(|like| rules.get(like));
@@ -383,7 +383,7 @@ fn rates(path: &str, amounts: &Amounts<'_>) -> Result<Rates> {
     amounts.iter().map(rate).collect()
 }
 
-fn prices(path: &str, amounts: &Amounts<'_>) -> Result<Vec<(Text, Decimal)>> {
+fn prices(path: &str, amounts: &Amounts<'_>) -> Result<Prices> {
     let price = |(name, value): (&String, &&RawValue)| {
         Ok((Text::Owned(name.clone()), amount(value, || format!("{path}.{name}"))?))
     };

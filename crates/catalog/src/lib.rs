@@ -90,7 +90,7 @@ mod view;
 pub use self::{
     catalogue::{Catalogue, Found, FoundBy, Origin},
     compact::compact,
-    date::{Date, NotADate},
+    date::{Date, NotADate, unix_seconds},
     document::{Document, rates_from},
     error::PriceFileError,
     model::{

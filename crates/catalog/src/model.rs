@@ -7,6 +7,9 @@ use crate::{Date, Rates};
 /// Text that is borrowed from the built-in data or owned by a loaded file.
 pub(crate) type Text = Cow<'static, str>;
 
+/// Prices or factors by name.
+pub(crate) type Prices = Vec<(Text, Decimal)>;
+
 /// One model at one provider: how it is called, what it takes, what it costs.
 ///
 /// What is absent is unknown or does not apply; it is never zero.
@@ -40,17 +43,17 @@ pub struct Model {
     /// Rates of other service tiers.
     pub variants: Vec<Variant>,
     /// Factors on all token rates, never on fees: (`data_residency:eu`, 1.1).
-    pub modifiers: Vec<(Text, Decimal)>,
+    pub modifiers: Prices,
     /// Cheaper rates at certain times.
     pub off_peak: Option<OffPeak>,
     /// Prices of tools by name, `web_search_per_1k`: per thousand uses, or each (`_per_session`).
-    pub fees: Vec<(Text, Decimal)>,
+    pub fees: Prices,
     /// An allowance of searches shared by a group of models; the account's, not a call's.
     pub free_search: Option<FreeSearch>,
     /// What a grounding fee is for, `query`; else each grounded prompt or use.
     pub search_unit: Option<Text>,
     /// Prices per one unit by name, `audio_second_in`.
-    pub unit_prices: Vec<(Text, Decimal)>,
+    pub unit_prices: Prices,
     /// Since when `rates` hold.
     pub effective_from: Option<Date>,
     /// What it cost before.

@@ -48,14 +48,14 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::date::seconds;
+    use crate::date::unix_seconds;
 
     #[test]
     fn a_holiday_is_a_day_of_its_own_calendar() {
         let mut schedule = Schedule::new("shop");
         schedule.holidays = vec!["2026-10-01".parse().unwrap()];
         schedule.holidays_ahead = 8;
-        let peak = |text| schedule.is_peak(seconds(text).unwrap());
+        let peak = |text| schedule.is_peak(unix_seconds(text).unwrap());
         assert!(peak("2026-09-30T15:59:59Z") && !peak("2026-09-30T16:00:00Z"));
         assert!(!peak("2026-10-01T15:59:59Z") && peak("2026-10-01T16:00:00Z"));
     }
@@ -65,8 +65,8 @@ mod tests {
         let mut schedule = Schedule::new("shop");
         schedule.peak = vec![(60, 240)];
         schedule.days[6] = false;
-        schedule.valid_from = seconds("2026-01-01T00:00:00Z").unwrap();
-        let peak = |text| schedule.is_peak(seconds(text).unwrap());
+        schedule.valid_from = unix_seconds("2026-01-01T00:00:00Z").unwrap();
+        let peak = |text| schedule.is_peak(unix_seconds(text).unwrap());
         assert!(!peak("2026-11-23T00:59:59Z") && peak("2026-11-23T01:00:00Z"));
         assert!(peak("2026-11-23T03:59:59Z") && !peak("2026-11-23T04:00:00Z"));
         assert!(!peak("2026-11-22T02:00:00Z"), "a Sunday");

@@ -1,5 +1,7 @@
 //! How a name leads to a model, and when it must not.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use tollgate_catalog::{Catalogue, FoundBy, Origin, Status};
 
 fn found(provider: &str, name: &str) -> Option<(String, FoundBy)> {
