@@ -54,16 +54,24 @@ pub(crate) fn models(provider: &str) -> impl Iterator<Item = Model> + use<> {
     text.lines().filter(|line| !line.contains("\t=")).filter_map(move |line| model(provider, line))
 }
 
+/// Patterns by provider: (provider, pattern, id), sorted as in their file.
+static PARTS: LazyLock<Vec<(&str, &str, &str)>> = LazyLock::new(|| {
+    let parts = |line: &'static str| {
+        let (provider, rest) = line.split_once('\t')?;
+        let (pattern, id) = rest.split_once('\t')?;
+        Some((provider, pattern, id))
+    };
+    PATTERNS.lines().filter_map(parts).collect()
+});
+
 /// The id whose pattern matches the longest part of `name`.
 pub(crate) fn matched(provider: &str, name: &str) -> Option<(usize, &'static str)> {
-    let of_provider = PATTERNS.lines().filter_map(|line| {
-        let (own, rest) = line.split_once('\t')?;
-        (own == provider).then_some(rest)?.split_once('\t')
-    });
+    let first = PARTS.partition_point(|(own, ..)| *own < provider);
+    let of_provider = PARTS[first..].iter().take_while(|(own, ..)| *own == provider);
     of_provider
-        .filter_map(|(pattern, id)| {
+        .filter_map(|(_, pattern, id)| {
             let matched = Pattern::matched(pattern, name)?;
-            Some(((matched, pattern.len()), id))
+            Some(((matched, pattern.len()), *id))
         })
         .max_by_key(|(length, _)| *length)
         .map(|((matched, _), id)| (matched, id))

@@ -25,22 +25,46 @@ impl Pattern {
         (!self.ends_in_word || is_whole(name, length)).then_some(length)
     }
 
-    /// The same of a pattern not compiled yet, which is not done where its plain beginning already
-    /// differs.
+    /// The same of a pattern not compiled yet, which is done only where plain letters do not decide.
     pub(crate) fn matched(pattern: &str, name: &str) -> Option<usize> {
-        let plain = pattern.strip_prefix('^')?;
-        let plain = &plain[..plain.find(|c| r"\[](){}.*+?|^$".contains(c)).unwrap_or(plain.len())];
-        // What a quantifier or an alternative follows is not plain.
-        let next = pattern.as_bytes().get(1 + plain.len());
-        let sure = !matches!(next, Some(b'?' | b'*' | b'{' | b'|')) && !pattern.contains('|');
-        if sure && !name.starts_with(plain) {
-            return None;
+        match plainly(pattern, name) {
+            Plainly::Differs => None,
+            Plainly::Begins(length) => {
+                (!ends_in_word(pattern) || is_whole(name, length)).then_some(length)
+            }
+            Plainly::Undecided => Self::new(pattern).ok()?.length(name),
         }
-        if pattern.len() == plain.len() + 1 {
-            let whole = !ends_in_word(pattern) || is_whole(name, plain.len());
-            return whole.then_some(plain.len());
+    }
+}
+
+/// What the letters of a pattern that stand for themselves say.
+enum Plainly {
+    Differs,
+    /// There are no others, and the name begins with these.
+    Begins(usize),
+    Undecided,
+}
+
+fn plainly(pattern: &str, name: &str) -> Plainly {
+    let Some(pattern) = pattern.strip_prefix('^').filter(|rest| !rest.contains('|')) else {
+        return Plainly::Undecided;
+    };
+    let (mut rest, mut at) = (pattern.as_bytes(), 0);
+    loop {
+        let (letter, after) = match rest {
+            [] => return Plainly::Begins(at),
+            [b'\\', escaped @ (b'.' | b'-' | b'/' | b':'), after @ ..] => (*escaped, after),
+            [plain, after @ ..] if !br"\[](){}.*+?^$".contains(plain) => (*plain, after),
+            _ => return Plainly::Undecided,
+        };
+        // A letter that something follows may be repeated or left out.
+        if matches!(after.first(), Some(b'?' | b'*' | b'+' | b'{')) {
+            return Plainly::Undecided;
         }
-        Self::new(pattern).ok()?.length(name)
+        if name.as_bytes().get(at) != Some(&letter) {
+            return Plainly::Differs;
+        }
+        (rest, at) = (after, at + 1);
     }
 }
 

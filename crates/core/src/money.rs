@@ -180,6 +180,11 @@ fn mantissa(whole: &str, fraction: &str) -> Result<i128, MoneyError> {
     if digits().next().is_none() || !digits().all(|byte| byte.is_ascii_digit()) {
         return Err(MoneyError::Syntax);
     }
+    // Nearly every amount is short, and 128 bits are slow.
+    if whole.len() + fraction.len() <= 18 {
+        let short = digits().fold(0i64, |sum, byte| sum * 10 + i64::from(byte - b'0'));
+        return Ok(i128::from(short));
+    }
     digits()
         .try_fold(0i128, |sum, byte| sum.checked_mul(10)?.checked_add(i128::from(byte - b'0')))
         .ok_or(MoneyError::Overflow)
@@ -206,15 +211,30 @@ fn raised(number: Decimal, scale: u32) -> Option<i128> {
 }
 
 /// `mantissa / 10^scale` without trailing zeros, if that can be held.
-fn fitted(mut mantissa: i128, mut scale: u32) -> Result<Decimal, MoneyError> {
-    while scale > 0 && mantissa % 10 == 0 {
-        mantissa /= 10;
-        scale -= 1;
-    }
+fn fitted(mantissa: i128, scale: u32) -> Result<Decimal, MoneyError> {
+    let (mantissa, scale) = match i64::try_from(mantissa) {
+        Ok(short) => {
+            let (short, scale) = stripped(short, scale);
+            (short.into(), scale)
+        }
+        Err(_) => stripped(mantissa, scale),
+    };
     if scale > Decimal::MAX_SCALE || mantissa.abs() > MANTISSA_MAX {
         return Err(MoneyError::Overflow);
     }
     Ok(Decimal::from_i128_with_scale(mantissa, scale))
+}
+
+/// Takes zeros off the end of a fraction.
+fn stripped<N>(mut mantissa: N, mut scale: u32) -> (N, u32)
+where
+    N: Copy + From<i8> + PartialEq + std::ops::Rem<Output = N> + std::ops::Div<Output = N>,
+{
+    while scale > 0 && mantissa % N::from(10) == N::from(0) {
+        mantissa = mantissa / N::from(10);
+        scale -= 1;
+    }
+    (mantissa, scale)
 }
 
 #[cfg(test)]
