@@ -1,6 +1,6 @@
 //! What a stream or an answer has told so far.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use tollgate_core::ServedAs;
@@ -24,9 +24,9 @@ pub(super) struct Told {
     /// What is merged field by field.
     pub(super) merged: Merged,
     /// What adds up.
-    pub(super) sum: Option<Draft>,
+    pub(super) sum: Option<Box<Draft>>,
     /// Uses of tools counted in the answer itself.
-    pub(super) counted: Draft,
+    pub(super) counted: BTreeMap<&'static str, u64>,
     pub(super) queries: BTreeSet<String>,
     pub(super) served: ServedAs,
     /// The objects before the last, where each says something of its own.
