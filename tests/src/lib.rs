@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use http::Uri;
 use tollgate_core::{KeyId, Principal, Protocol, Secret};
-use tollgate_gateway::{CredentialsByName, Names, Patience, Provider, SharedState, State};
+use tollgate_gateway::{
+    CredentialsByName, Endpoint, Names, Patience, Provider, SharedState, State, Upstreams,
+};
 use tollgate_keys::{Credential, KeyHash, KeyRecord, MemoryKeys};
 
 /// The client key every gateway of the tests accepts.
@@ -39,7 +41,7 @@ pub fn patient(
     let provider = Provider {
         name: name.clone(),
         aliases: Vec::new(),
-        endpoints: vec![(protocol, base_url)],
+        endpoints: vec![Endpoint::new(protocol, base_url)],
         deployments: vec![name.clone()],
         models: Vec::new(),
     };
@@ -52,6 +54,7 @@ pub fn patient(
         )]),
         keys: vec![Arc::new(client_keys())],
         patience,
+        upstreams: Upstreams::default(),
     })
 }
 

@@ -12,12 +12,13 @@ mod serve;
 mod signal;
 mod stack;
 mod state;
+mod upstreams;
 
 pub use self::{
     config::{Config, ConfigError, Deadlines, ServerConfig, Source},
     counts::Counts,
     logs::Logs,
-    names::{Names, Provider},
+    names::{Endpoint, Names, Provider},
     reload::{Reload, Watched},
     serve::{
         ClientBody, Limits, Network, Peer, Server, Tls, TlsError, TlsFiles, UnknownNetwork, bind,
@@ -25,4 +26,5 @@ pub use self::{
     signal::{Signal, Waiter},
     stack::{Options, Origins, Patience, Readiness, stack},
     state::{CredentialsByName, SharedState, State},
+    upstreams::{Leaf, Signing, Upstreams, Way, Ways},
 };

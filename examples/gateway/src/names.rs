@@ -3,9 +3,27 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use http::Uri;
-use tollgate_core::{Call, Class, Plan, PlanStep, Principal, Protocol, Refusal, Target};
+use tollgate_core::{Call, Class, Plan, PlanStep, Principal, Protocol, Refusal, Target, Transport};
 use tollgate_route::Resolve;
 use tollgate_wire::ModelCard;
+
+/// Where a provider speaks one protocol.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Where, as that provider's own SDK takes it.
+    pub base_url: Uri,
+    /// How the protocol is carried there.
+    pub transport: Transport,
+}
+
+impl Endpoint {
+    /// Returns an endpoint at the protocol's own paths.
+    pub fn new(protocol: Protocol, base_url: Uri) -> Self {
+        Self { protocol, base_url, transport: Transport::Native }
+    }
+}
 
 /// A provider as routing sees it.
 #[derive(Clone, Debug)]
@@ -15,7 +33,7 @@ pub struct Provider {
     /// Other names it answers to.
     pub aliases: Vec<&'static str>,
     /// Where it speaks which protocol.
-    pub endpoints: Vec<(Protocol, Uri)>,
+    pub endpoints: Vec<Endpoint>,
     /// Its deployments, one per key: each the name of a credential.
     pub deployments: Vec<Arc<str>>,
     /// The models it is known to serve, for model lists. Others are served too.
@@ -27,25 +45,26 @@ impl Provider {
         &*self.name == name || self.aliases.contains(&name)
     }
 
-    fn speaks(&self, protocol: Protocol) -> Option<&Uri> {
-        self.endpoints.iter().find(|(p, _)| *p == protocol).map(|(_, url)| url)
+    fn speaks(&self, protocol: Protocol) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.protocol == protocol)
     }
 
     /// The target of requests that name no model: where the provider speaks `protocol`, else its
     /// first endpoint.
     pub(crate) fn without_model(&self, protocol: Protocol) -> Option<Arc<Target>> {
         let spoken = self.speaks(protocol).map(|_| protocol);
-        let protocol = spoken.or(self.endpoints.first().map(|(first, _)| *first))?;
+        let protocol = spoken.or(self.endpoints.first().map(|first| first.protocol))?;
         self.targets(protocol, "").into_iter().next()
     }
 
     /// One target per deployment, in order.
     fn targets(&self, protocol: Protocol, model: &str) -> Vec<Arc<Target>> {
-        let Some(base_url) = self.speaks(protocol) else { return Vec::new() };
+        let Some(endpoint) = self.speaks(protocol) else { return Vec::new() };
         let model: Arc<str> = model.into();
         let target = |deployment: &Arc<str>| {
-            let mut target =
-                Target::new(self.name.clone(), protocol, model.clone(), base_url.clone());
+            let base_url = endpoint.base_url.clone();
+            let mut target = Target::new(self.name.clone(), protocol, model.clone(), base_url);
+            target.transport = endpoint.transport.clone();
             target.deployment = deployment.clone();
             target.credential = Some(deployment.clone());
             Arc::new(target)
@@ -177,7 +196,7 @@ mod tests {
         Provider {
             name: name.into(),
             aliases: if name == "gemini" { vec!["google"] } else { vec![] },
-            endpoints: vec![(protocol, Uri::from_static("http://127.0.0.1/v1"))],
+            endpoints: vec![Endpoint::new(protocol, Uri::from_static("http://127.0.0.1/v1"))],
             deployments: vec![name.into()],
             models: vec!["m".into()],
         }

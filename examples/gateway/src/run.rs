@@ -8,11 +8,10 @@ use tokio::{
     time::MissedTickBehavior,
 };
 use tollgate_gateway::{
-    Config, ConfigError, Counts, Options, Readiness, Reload, Server, ServerConfig, SharedState,
-    Signal, Tls, Watched, bind, stack,
+    Config, ConfigError, Counts, Leaf, Options, Readiness, Reload, Server, ServerConfig,
+    SharedState, Signal, Tls, Watched, bind, stack,
 };
 use tollgate_keys::{FileKeys, NewKey};
-use tollgate_upstream::Upstream;
 
 use crate::{Failed, banner, cli, demo::Demo};
 
@@ -49,7 +48,7 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
     let (readiness, counts, cut) = (Readiness::ready(), Counts::default(), Signal::new());
     let state = SharedState::new(config.state(stored.clone()));
     let edge = stack_options(&config.server, &counts, &cut);
-    let service = stack(state.clone(), readiness.clone(), edge, upstream(&config));
+    let service = stack(state.clone(), readiness.clone(), edge, Leaf::new(state.clone()));
     let server = Server::new(*limits)
         .counts(counts.clone())
         .cut(cut)
@@ -98,6 +97,7 @@ fn watched(options: &cli::Options, config: &Config, stored: &FileKeys) -> Watche
     let tls = config.server.tls.iter();
     let tls = tls.flat_map(|tls| [&tls.cert, &tls.key].into_iter().chain(&tls.client_ca));
     let files = file(options).into_iter().chain([stored.path()]).chain(tls.cloned());
+    let files = files.chain(config.files.iter().cloned());
     Watched::new(files)
 }
 
@@ -135,14 +135,6 @@ fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal) -> Option
         origins: server.origins.clone(),
         cut: cut.clone(),
         counts: counts.clone(),
-    }
-}
-
-fn upstream(config: &Config) -> Upstream {
-    let builder = Upstream::builder();
-    match config.deadlines.connect {
-        Some(after) => builder.connect_deadline(after).build(),
-        None => builder.build(),
     }
 }
 

@@ -7,7 +7,7 @@ use tollgate_core::{Call, Plan, Principal, Protocol, Refusal, Target};
 use tollgate_keys::{Canonical, Credential, Credentials, KeyHash, KeyRecord, KeyStore};
 use tollgate_route::Resolve;
 
-use crate::{names::Names, stack::Patience};
+use crate::{names::Names, stack::Patience, upstreams::Upstreams};
 
 /// Credentials by the name targets call them and the protocol they are shown in.
 pub type CredentialsByName = HashMap<(Arc<str>, Protocol), Credential>;
@@ -22,6 +22,8 @@ pub struct State {
     pub keys: Vec<Arc<dyn KeyStore>>,
     /// How long upstreams may take.
     pub patience: Patience,
+    /// The clients that reach the providers.
+    pub upstreams: Upstreams,
 }
 
 impl fmt::Debug for State {

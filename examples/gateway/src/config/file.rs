@@ -130,6 +130,23 @@ pub(crate) struct Provider {
     pub(crate) base_url: Option<Text>,
     /// Protocols it speaks natively. Default: the preset's.
     pub(crate) protocols: Option<Vec<String>>,
+    /// Azure OpenAI's API version. Absent: its `v1` API.
+    pub(crate) api_version: Option<Text>,
+    /// Vertex AI's project.
+    pub(crate) project: Option<Text>,
+    /// Vertex AI's location: a region, or `global`.
+    pub(crate) location: Option<Text>,
+    /// A Google account: a file, its JSON, or `metadata`.
+    pub(crate) credentials: Option<Text>,
+    /// Amazon Bedrock's region.
+    pub(crate) region: Option<Text>,
+    pub(crate) access_key_id: Option<Text>,
+    pub(crate) secret_access_key: Option<Text>,
+    pub(crate) session_token: Option<Text>,
+    /// The URL of a proxy, or `none`. Default: as the environment says.
+    pub(crate) proxy: Option<Text>,
+    /// A PEM file of authorities to trust beside the system's.
+    pub(crate) ca: Option<PathBuf>,
     pub(crate) deadlines: Deadlines,
 }
 
