@@ -61,6 +61,8 @@ pub(crate) struct Timeouts {
     /// Silence within a request's body. Default 30 s.
     #[serde(deserialize_with = "duration")]
     pub(crate) body_idle: Option<Duration>,
+    /// Bytes a second of a request's body. Default 240.
+    pub(crate) body_rate: Option<u64>,
     /// A client that takes nothing. Default 1 min.
     #[serde(deserialize_with = "duration")]
     pub(crate) write_idle: Option<Duration>,
