@@ -71,7 +71,7 @@ pub(crate) fn rows() -> Vec<Row> {
             "comments and blanks pass and do not move the idle deadline"
             silence::comments_do_not_count_as_life),
         row!(13 total_limit ALL
-            "504 or one error event, code `total_timeout`, however busy the upstream is"
+            "504, code `total_timeout`, or one error event, code `stream_limit`, however busy the upstream is"
             silence::beyond_the_total),
         row!(14 end_without_terminal_event ALL
             "502, code `upstream_bad_answer`, for streams `upstream_truncated`; after content one error event"
