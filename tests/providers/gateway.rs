@@ -15,7 +15,11 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// A request of each protocol, for a model of this provider.
 pub(crate) fn chat(provider: &str) -> Request<Full<Bytes>> {
-    post("/v1/chat/completions", &format!(r#"{{"model":"{provider}/m","messages":[]}}"#))
+    chat_for(&format!("{provider}/m"))
+}
+
+pub(crate) fn chat_for(model: &str) -> Request<Full<Bytes>> {
+    post("/v1/chat/completions", &format!(r#"{{"model":"{model}","messages":[]}}"#))
 }
 
 pub(crate) fn messages(provider: &str) -> Request<Full<Bytes>> {

@@ -44,6 +44,7 @@ pub fn patient(
         endpoints: vec![Endpoint::new(protocol, base_url)],
         deployments: vec![name.clone()],
         models: Vec::new(),
+        discover: false,
     };
     let alias = |model: &&str| ((*model).into(), vec![format!("upstream/{model}")]);
     SharedState::new(State {

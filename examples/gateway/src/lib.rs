@@ -5,6 +5,7 @@
 
 mod config;
 mod counts;
+mod discovery;
 mod logs;
 mod names;
 mod reload;
@@ -17,6 +18,7 @@ mod upstreams;
 pub use self::{
     config::{Config, ConfigError, Deadlines, ServerConfig, Source},
     counts::Counts,
+    discovery::Discovery,
     logs::Logs,
     names::{Endpoint, Names, Provider},
     reload::{Reload, Watched},

@@ -68,8 +68,7 @@ impl Reload {
             _ => None,
         };
         self.stored.reload().map_err(|error| error.to_string())?;
-        let before = self.state.load().upstreams.clone();
-        self.state.replace(next.state_after(self.stored.clone(), &before));
+        self.state.replace(next.state_after(self.stored.clone(), &self.state.load()));
         if let Some((own, new)) = certificates {
             own.replace(&new);
         }

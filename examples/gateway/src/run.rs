@@ -4,11 +4,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{Signal as Hangup, SignalKind, signal},
-    sync::watch,
+    sync::{Notify, watch},
     time::MissedTickBehavior,
 };
 use tollgate_gateway::{
-    Config, ConfigError, Counts, Leaf, Options, Readiness, Reload, Server, ServerConfig,
+    Config, ConfigError, Counts, Discovery, Leaf, Options, Readiness, Reload, Server, ServerConfig,
     SharedState, Signal, Tls, Watched, bind, stack,
 };
 use tollgate_keys::{FileKeys, NewKey};
@@ -57,8 +57,12 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
     let stop = stopped(readiness)?;
     print!("{}", banner::started(&config, address, first.as_ref(), &stored.path()));
     let files = watched(options, &config, &stored);
+    let discovery = Discovery::new(state.clone(), Leaf::new(state.clone()));
+    let again = Arc::new(Notify::new());
+    tokio::spawn(discovery.run(again.clone()));
     let reload = Reload::new(config, state, stored).tls(tls).counts(counts);
-    tokio::spawn(keep_up(reload, files, options.clone(), demo, signal(SignalKind::hangup())?));
+    let hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(keep_up((reload, again), files, options.clone(), demo, hangup));
     let cut = server.serve(listener, service, stop).await;
     if cut > 0 {
         tracing::warn!(connections = cut, "cut what had not ended in time");
@@ -68,7 +72,7 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
 
 /// Puts the configuration in force again at every SIGHUP and whenever one of `files` changes.
 async fn keep_up(
-    reload: Reload,
+    (reload, again): (Reload, Arc<Notify>),
     mut files: Watched,
     options: cli::Options,
     demo: Demo,
@@ -88,7 +92,9 @@ async fn keep_up(
             tracing::error!(error, "the simulated providers cannot be started");
             continue;
         }
-        tokio::task::block_in_place(|| reload.apply(next.as_ref()));
+        if tokio::task::block_in_place(|| reload.apply(next.as_ref())) {
+            again.notify_one();
+        }
     }
 }
 

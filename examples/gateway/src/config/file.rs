@@ -132,6 +132,8 @@ pub(crate) struct Provider {
     pub(crate) base_url: Option<Text>,
     /// Protocols it speaks natively. Default: the preset's.
     pub(crate) protocols: Option<Vec<String>>,
+    /// Whether it is asked which models it has. Default: a preset of the user's own machine is.
+    pub(crate) discover: Option<bool>,
     /// Azure OpenAI's API version. Absent: its `v1` API.
     pub(crate) api_version: Option<Text>,
     /// Vertex AI's project.

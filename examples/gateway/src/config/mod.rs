@@ -148,12 +148,18 @@ impl Config {
 
     /// Returns what the stack runs on, with `stored` keys beside those of the file.
     pub fn state(&self, stored: Arc<dyn KeyStore>) -> State {
-        self.state_after(stored, &Upstreams::default())
+        self.state_with(stored, &Upstreams::default())
     }
 
-    /// Returns the same for a gateway that runs: what is reached as it was keeps the connections of
-    /// `before`.
-    pub fn state_after(&self, stored: Arc<dyn KeyStore>, before: &Upstreams) -> State {
+    /// Returns the same for a gateway that runs on `before`: what is reached as it was keeps its
+    /// connections and the models that are known of it.
+    pub fn state_after(&self, stored: Arc<dyn KeyStore>, before: &State) -> State {
+        let mut state = self.state_with(stored, &before.upstreams);
+        state.names.remember(&before.names);
+        state
+    }
+
+    fn state_with(&self, stored: Arc<dyn KeyStore>, before: &Upstreams) -> State {
         State {
             names: self.names.clone(),
             credentials: self.credentials.clone(),

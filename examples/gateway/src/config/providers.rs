@@ -90,7 +90,11 @@ impl Resolved {
             false => None,
         };
         let way = hosts::way(&path, provider, signing, usual)?;
+        let discover = discover(&path, preset, provider, &endpoints)?;
         self.add(name, preset, endpoints, &keys);
+        if let Some(added) = self.list.last_mut() {
+            added.discover = discover;
+        }
         self.mask(name, &way);
         self.ways.insert(name.into(), way);
         Ok(())
@@ -140,8 +144,25 @@ impl Resolved {
             endpoints,
             deployments,
             models: Vec::new(),
+            discover: false,
         });
     }
+}
+
+/// Whether it is asked for its models, in OpenAI's protocol.
+fn discover(
+    path: &str,
+    preset: &Preset,
+    provider: &file::Provider,
+    endpoints: &[Endpoint],
+) -> Result<bool, Wrong> {
+    let openai = [Protocol::OpenAiChat, Protocol::OpenAiResponses];
+    let speaks = endpoints.iter().any(|endpoint| openai.contains(&endpoint.protocol));
+    if provider.discover == Some(true) && !speaks {
+        let message = "asks in OpenAI's protocol, which is not among its `protocols`";
+        return Err(Wrong::new(format!("{path}.discover"), message));
+    }
+    Ok(provider.discover.unwrap_or(preset.local) && speaks)
 }
 
 fn no_preset(path: &str, kind: &str) -> Wrong {
