@@ -63,6 +63,10 @@ pub(crate) struct Options {
     /// Where the gateway keeps its data. Default: `tollgate-data`.
     #[arg(long, env = "TOLLGATE_DATA_DIR", default_value = "tollgate-data", global = true)]
     pub(crate) data_dir: PathBuf,
+    /// Take the listener of the gateway that runs on the same data directory, then let it end: no
+    /// connection is refused or reset.
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// Serve simulated providers, whatever keys the environment has.
     #[arg(long, global = true)]
     pub(crate) demo: bool,

@@ -67,7 +67,7 @@ where
         match timeout(PATIENCE, self.models(provider)).await {
             Ok(Some(models)) => {
                 let count = models.len();
-                if self.state.learn(provider, models) {
+                if self.state.learn(provider, &models) {
                     tracing::info!(provider = name, models = count, "the server's models");
                 }
             }
@@ -248,7 +248,7 @@ mod tests {
         let other = Config::parse("t.toml", other, false).unwrap();
         let next: State = other.state_after(Arc::new(MemoryKeys::new()), &state.load());
         state.replace(next);
-        assert!(!state.learn(&asked, vec!["a".into()]));
+        assert!(!state.learn(&asked, &["a".into()]));
         assert!(known(&state, "ollama").is_empty());
     }
 }

@@ -23,7 +23,8 @@ pub use self::{
     names::{Endpoint, Names, Provider},
     reload::{Reload, Watched},
     serve::{
-        ClientBody, Limits, Network, Peer, Server, Tls, TlsError, TlsFiles, UnknownNetwork, bind,
+        ClientBody, Limits, Network, Offer, Peer, Predecessor, Server, Tls, TlsError, TlsFiles,
+        UnknownNetwork, bind,
     },
     signal::{Signal, Waiter},
     stack::{Options, Origins, Patience, Readiness, stack},

@@ -1,15 +1,21 @@
 //! `serve` and `check`.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
+    net::{TcpListener, lookup_host},
     signal::unix::{Signal as Hangup, SignalKind, signal},
     sync::{Notify, watch},
     time::MissedTickBehavior,
 };
 use tollgate_gateway::{
-    Config, ConfigError, Counts, Discovery, Leaf, Options, Readiness, Reload, Server, ServerConfig,
-    SharedState, Signal, Tls, Watched, bind, stack,
+    Config, ConfigError, Counts, Discovery, Leaf, Offer, Options, Predecessor, Readiness, Reload,
+    Server, ServerConfig, SharedState, Signal, Tls, Watched, bind, stack,
 };
 use tollgate_keys::{FileKeys, NewKey};
 
@@ -39,10 +45,12 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
     let stored = Arc::new(FileKeys::open(&options.data_dir)?);
     let first = first_key(&config, &stored)?;
     let tls = config.server.tls.as_ref().map(Tls::read).transpose()?;
-    let ServerConfig { listen, reuse_port, limits, .. } = &config.server;
-    let listener = bind(listen, *reuse_port)
-        .await
-        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let ServerConfig { listen, limits, .. } = &config.server;
+    let door = options.data_dir.join("listener.sock");
+    let (listener, predecessor) = match options.take_over {
+        true => take_over(&door, listen).await?,
+        false => (own_listener(listen).await?, None),
+    };
     let address = listener.local_addr()?;
 
     let (readiness, counts, cut) = (Readiness::ready(), Counts::default(), Signal::new());
@@ -54,7 +62,8 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
         .cut(cut)
         .tls(tls.clone())
         .trusted_proxies(config.server.trusted_proxies.iter().copied());
-    let stop = stopped(readiness)?;
+    let offer = Offer::new(&door, &listener);
+    let stop = stopped(readiness, offer)?;
     print!("{}", banner::started(&config, address, first.as_ref(), &stored.path()));
     let files = watched(options, &config, &stored);
     let discovery = Discovery::new(state.clone(), Leaf::new(state.clone()));
@@ -63,11 +72,38 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
     let reload = Reload::new(config, state, stored).tls(tls).counts(counts);
     let hangup = signal(SignalKind::hangup())?;
     tokio::spawn(keep_up((reload, again), files, options.clone(), demo, hangup));
+    if let Some(predecessor) = predecessor {
+        predecessor.relieve().await?;
+    }
     let cut = server.serve(listener, service, stop).await;
     if cut > 0 {
         tracing::warn!(connections = cut, "cut what had not ended in time");
     }
     Ok(())
+}
+
+/// The listener a service manager passed on, else one of our own.
+async fn own_listener(listen: &str) -> Result<TcpListener, Failed> {
+    if let Some(passed) = listenfd::ListenFd::from_env().take_tcp_listener(0)? {
+        passed.set_nonblocking(true)?;
+        return Ok(TcpListener::from_std(passed)?);
+    }
+    let failed = |error| format!("cannot listen on {listen}: {error}");
+    Ok(bind(listen).await.map_err(failed)?)
+}
+
+/// The running gateway's listener, if it is the one the configuration wants.
+async fn take_over(
+    door: &Path,
+    listen: &str,
+) -> Result<(TcpListener, Option<Predecessor>), Failed> {
+    let nobody = |error| format!("no gateway offers its listener at {}: {error}", door.display());
+    let (listener, predecessor) = Predecessor::at(door).await.map_err(nobody)?;
+    let address = listener.local_addr()?;
+    if !lookup_host(listen).await?.any(|wanted| wanted == address) {
+        return Err(format!("the running gateway listens on {address}, not on {listen}").into());
+    }
+    Ok((listener, Some(predecessor)))
 }
 
 /// Puts the configuration in force again at every SIGHUP and whenever one of `files` changes.
@@ -144,12 +180,24 @@ fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal) -> Option
     }
 }
 
-/// Becomes true at the first SIGTERM or SIGINT; the second ends the process at once.
-fn stopped(readiness: Readiness) -> Result<watch::Receiver<bool>, Failed> {
+/// Becomes true at the first SIGTERM or SIGINT, or when a successor has the listener; the second ends the process at once.
+fn stopped(
+    readiness: Readiness,
+    offer: io::Result<Offer>,
+) -> Result<watch::Receiver<bool>, Failed> {
     let (stop, stopped) = watch::channel(false);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        let taken = async {
+            match offer {
+                Ok(offer) => offer.taken().await,
+                Err(error) => {
+                    tracing::warn!(%error, "nobody will be able to take this listener over");
+                    std::future::pending().await
+                }
+            }
+        };
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {}, () = taken => {} }
         tracing::info!("draining; a second signal ends at once");
         readiness.end();
         let _ = stop.send(true);

@@ -59,11 +59,11 @@ impl SharedState {
 
     /// Notes which models a provider has. Returns whether that is news, and of a provider that is
     /// still there.
-    pub(crate) fn learn(&self, asked: &Provider, models: Vec<Arc<str>>) -> bool {
+    pub(crate) fn learn(&self, asked: &Provider, models: &[Arc<str>]) -> bool {
         let mut news = false;
         self.0.rcu(|state| {
             let mut names = state.names.clone();
-            news = names.learn(asked, &models);
+            news = names.learn(asked, models);
             match news {
                 true => Arc::new(State { names, ..State::clone(state) }),
                 false => state.clone(),

@@ -39,8 +39,6 @@ pub(crate) struct Server {
     pub(crate) max_connections: Option<usize>,
     /// Connections at once from one address. Default: no limit.
     pub(crate) max_connections_per_peer: Option<usize>,
-    /// Whether another process may listen on the same address.
-    pub(crate) reuse_port: bool,
     /// Networks whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<String>,
     pub(crate) timeouts: Timeouts,

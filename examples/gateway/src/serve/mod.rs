@@ -4,6 +4,7 @@ mod admit;
 mod bind;
 mod body;
 mod connection;
+mod hand_over;
 mod line;
 mod peer;
 mod tls;
@@ -27,6 +28,7 @@ use self::{
 pub use self::{
     bind::bind,
     body::ClientBody,
+    hand_over::{Offer, Predecessor},
     peer::{Network, Peer, UnknownNetwork},
     tls::{Tls, TlsError, TlsFiles},
 };
