@@ -16,7 +16,7 @@ mod state;
 mod upstreams;
 
 pub use self::{
-    config::{Config, ConfigError, Deadlines, ServerConfig, Source},
+    config::{Config, ConfigError, Deadlines, ServerConfig, Source, schema},
     counts::Counts,
     discovery::Discovery,
     logs::Logs,

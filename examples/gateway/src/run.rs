@@ -193,7 +193,7 @@ fn stopped(
                 Ok(offer) => offer.taken().await,
                 Err(error) => {
                     tracing::warn!(%error, "nobody will be able to take this listener over");
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             }
         };

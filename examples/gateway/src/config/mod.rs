@@ -9,6 +9,7 @@ mod hosts;
 mod keys;
 mod parse;
 mod providers;
+mod schema;
 mod server;
 
 use std::{
@@ -22,7 +23,7 @@ use std::{
 use tollgate_keys::{KeyStore, MemoryKeys};
 
 use self::file::File;
-pub use self::{providers::Source, server::ServerConfig};
+pub use self::{providers::Source, schema::schema, server::ServerConfig};
 use crate::{
     names::Names,
     stack::Patience,
