@@ -243,3 +243,20 @@ fn every_table_of_the_schema_is_on_the_configuration_page() {
         assert!(shown.contains(&table), "{name}");
     }
 }
+
+#[test]
+fn the_container_file_builds_what_there_is_and_runs_it_as_nobody() {
+    let (file, manifest) = (read("Dockerfile"), read("examples/gateway/Cargo.toml"));
+    assert!(manifest.contains("[[bin]]\nname = \"tollgate\"\n"));
+    assert!(file.contains("cargo build --release --locked --bin tollgate"));
+    let last = file.rsplit("\nFROM ").next().unwrap();
+    assert!(last.contains(":nonroot\n") && last.contains("\nUSER nonroot\n"), "{last}");
+    assert!(!last.contains("\nRUN "), "there is no shell to run anything: {last}");
+    let command = last.split("CMD [").nth(1).unwrap().split(']').next().unwrap();
+    assert_eq!(command, "\"--listen\", \"0.0.0.0:4000\"");
+    let ours = read("Cargo.toml");
+    let least = ours.split("rust-version = \"").nth(1).unwrap().split('"').next().unwrap();
+    let minor = |version: &str| version.split('.').nth(1).unwrap().parse::<u32>().unwrap();
+    let used = file.split("FROM rust:").nth(1).unwrap().split('-').next().unwrap();
+    assert!(minor(used) >= minor(least), "{used} is older than {least}");
+}

@@ -77,6 +77,10 @@ mod pages {
     struct GettingStarted;
     #[doc = include_str!("../../docs/one-layer.md")]
     struct OneLayer;
+    #[doc = include_str!("../../docs/layers.md")]
+    struct Layers;
+    #[doc = include_str!("../../docs/own-layer.md")]
+    struct OwnLayer;
     #[doc = include_str!("../../docs/configuration.md")]
     struct Configuration;
     #[doc = include_str!("../../docs/architecture.md")]
