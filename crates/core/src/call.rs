@@ -128,7 +128,13 @@ fn seed() -> u128 {
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        f.write_str(str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -173,6 +179,11 @@ pub struct CallFacts {
     pub candidates: u32,
     /// The client asked for usage in a Chat stream (`stream_options.include_usage`).
     pub stream_usage: bool,
+    /// The request has a `usage` member, by which OpenRouter is asked to tell the cost.
+    pub asks_cost: bool,
+    /// The end user, where the request names one (OpenAI's `safety_identifier` or `user`,
+    /// Anthropic's `metadata.user_id`). At most 256 bytes.
+    pub user: Option<Box<str>>,
     /// What the request needs of a target.
     pub needs: Needs,
 }
@@ -197,6 +208,8 @@ impl Call {
             output_limit: None,
             candidates: 1,
             stream_usage: false,
+            asks_cost: false,
+            user: None,
             needs: Needs::default(),
         }
         .into()

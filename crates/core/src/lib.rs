@@ -48,6 +48,7 @@ mod body;
 mod call;
 mod caps;
 mod class;
+mod money;
 mod outcome;
 mod principal;
 mod reply;
@@ -62,6 +63,7 @@ pub use self::{
     call::{Call, CallFacts, CallId, Needs, Operation, Protocol, UnknownProtocol},
     caps::{Caps, Effort, ForcedToolChoice, Sampling, SchemaDialect, Thinking},
     class::{Cause, Class, Failure, Origin, Refusal, Sent, StreamError},
+    money::{Decimal, Money, MoneyError},
     outcome::{Outcome, Served},
     principal::{KeyId, Principal},
     reply::Reply,

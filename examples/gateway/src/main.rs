@@ -14,6 +14,11 @@ use tracing_subscriber::EnvFilter;
 
 use self::cli::{Cli, Command};
 
+/// About a hundred small allocations a request: this one needs a third of the instructions of
+/// glibc's, and gives memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Why the program ends without success, as it is shown.
 pub(crate) type Failed = Box<dyn std::error::Error>;
 
