@@ -68,7 +68,7 @@ impl Reload {
             _ => None,
         };
         self.stored.reload().map_err(|error| error.to_string())?;
-        self.state.replace(next.state(self.stored.clone()));
+        self.state.replace(next.state_after(self.stored.clone(), &self.state.load()));
         if let Some((own, new)) = certificates {
             own.replace(&new);
         }
@@ -80,9 +80,6 @@ impl Reload {
         next.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         for name in self.first.server.differences(&next.server) {
             tracing::warn!("`server.{name}` changes when the gateway is started again");
-        }
-        if self.first.deadlines.connect != next.deadlines.connect {
-            tracing::warn!("`deadlines.connect` changes when the gateway is started again");
         }
     }
 }
