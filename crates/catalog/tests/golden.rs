@@ -193,7 +193,23 @@ fn faults(case: &Case, priced: &Priced) -> Vec<String> {
             faults.push(format!("{} {what}: {is}, should be {should} ({})", case.name, case.why));
         }
     };
-    check("billable", &view["billable"], json!(bill.billable));
+    let (others, own): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        bill.billable.iter().partition(|(name, _)| name.contains(':'));
+    check("billable", &view["billable"], json!(own));
+    let other = |(name, count): (&String, &u64)| {
+        let (model, name) = name.split_once(':')?;
+        let theirs = view["billable_other_models"].as_array()?;
+        let theirs = theirs.iter().find(|theirs| theirs["model"] == model)?;
+        Some(theirs["billable"][name] == *count)
+    };
+    let all_there = others.into_iter().all(|of| other(of) == Some(true));
+    check("billable_other_models", &json!(all_there), json!(true));
+    let listed = |uses: &BTreeMap<String, Uses>| -> Map<String, Value> {
+        let shown = |uses: &Uses| json!({"price": uses.price, "qty": uses.qty});
+        uses.iter().map(|(name, uses)| (name.clone(), shown(uses))).collect()
+    };
+    check("fees", view.get("fees").unwrap_or(&json!({})), listed(&bill.fees).into());
+    check("units", view.get("units").unwrap_or(&json!({})), listed(&bill.units).into());
     check("rates", &view["rates_usd_per_mtok"], json!(bill.rates));
     check("cost", &view["components"], json!(bill.cost));
     check("total", &view["total_usd"], json!(bill.total));
