@@ -179,6 +179,11 @@ pub struct CallFacts {
     pub candidates: u32,
     /// The client asked for usage in a Chat stream (`stream_options.include_usage`).
     pub stream_usage: bool,
+    /// The request has a `usage` member, by which OpenRouter is asked to tell the cost.
+    pub asks_cost: bool,
+    /// The end user, where the request names one (OpenAI's `safety_identifier` or `user`,
+    /// Anthropic's `metadata.user_id`). At most 256 bytes.
+    pub user: Option<Box<str>>,
     /// What the request needs of a target.
     pub needs: Needs,
 }
@@ -203,6 +208,8 @@ impl Call {
             output_limit: None,
             candidates: 1,
             stream_usage: false,
+            asks_cost: false,
+            user: None,
             needs: Needs::default(),
         }
         .into()

@@ -225,6 +225,8 @@ fn facts(located: Located, peek: Peek, json_array: bool, id: CallId) -> CallFact
         output_limit: peek.output_limit,
         candidates: peek.candidates.unwrap_or(1),
         stream_usage: peek.stream_usage,
+        asks_cost: peek.asks_cost,
+        user: peek.user.map(Into::into),
         needs: peek.needs,
     }
 }
