@@ -101,6 +101,16 @@ impl Watched {
         Self(files.into_iter().map(stamped).collect())
     }
 
+    /// Notices changes of these files too, from now on of those it did not know.
+    pub fn also(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        for path in files {
+            if self.0.iter().all(|(known, _)| *known != path) {
+                let stamp = stamp(&path);
+                self.0.push((path, stamp));
+            }
+        }
+    }
+
     /// Whether a file is another one than when this was last asked. One that is not there has not
     /// changed: whoever replaces it is in the middle of it.
     pub fn changed(&mut self) -> bool {
@@ -130,7 +140,8 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("tollgate-watched-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let (file, other) = (dir.join("a"), dir.join("b"));
-        let mut watched = Watched::new([file.clone()]);
+        let mut watched = Watched::default();
+        watched.also([file.clone(), file.clone()]);
         assert!(!watched.changed(), "it is not there");
         fs::write(&file, "1").unwrap();
         assert!(watched.changed());

@@ -130,6 +130,7 @@ async fn keep_up(
         }
         if tokio::task::block_in_place(|| reload.apply(next.as_ref())) {
             again.notify_one();
+            files.also(next.into_iter().flat_map(|config| config.files));
         }
     }
 }
