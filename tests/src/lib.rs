@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use http::Uri;
 use tollgate_core::{KeyId, Principal, Protocol, Secret};
-use tollgate_gateway::{CredentialsByName, Names, Patience, Provider, SharedState, State};
+use tollgate_gateway::{
+    CredentialsByName, Endpoint, Names, Patience, Provider, SharedState, State, Upstreams,
+};
 use tollgate_keys::{Credential, KeyHash, KeyRecord, MemoryKeys};
 
 /// The client key every gateway of the tests accepts.
@@ -39,9 +41,10 @@ pub fn patient(
     let provider = Provider {
         name: name.clone(),
         aliases: Vec::new(),
-        endpoints: vec![(protocol, base_url)],
+        endpoints: vec![Endpoint::new(protocol, base_url)],
         deployments: vec![name.clone()],
         models: Vec::new(),
+        discover: false,
     };
     let alias = |model: &&str| ((*model).into(), vec![format!("upstream/{model}")]);
     SharedState::new(State {
@@ -52,6 +55,7 @@ pub fn patient(
         )]),
         keys: vec![Arc::new(client_keys())],
         patience,
+        upstreams: Upstreams::default(),
     })
 }
 
@@ -73,6 +77,10 @@ mod pages {
     struct GettingStarted;
     #[doc = include_str!("../../docs/one-layer.md")]
     struct OneLayer;
+    #[doc = include_str!("../../docs/layers.md")]
+    struct Layers;
+    #[doc = include_str!("../../docs/own-layer.md")]
+    struct OwnLayer;
     #[doc = include_str!("../../docs/configuration.md")]
     struct Configuration;
     #[doc = include_str!("../../docs/catalogue.md")]

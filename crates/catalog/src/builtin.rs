@@ -1,16 +1,36 @@
-use std::{borrow::Cow, sync::LazyLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock, OnceLock},
+};
 
 use crate::{Document, Model, compact, pattern::Pattern};
 
-macro_rules! files {
+/// A provider with its models, sorted by key. At the first question the text is cut into lines; a
+/// line is read when somebody asks for its model, and then kept.
+#[derive(Debug)]
+struct Shelf {
+    provider: &'static str,
+    text: &'static str,
+    lines: OnceLock<Vec<Line>>,
+}
+
+#[derive(Debug)]
+struct Line {
+    text: &'static str,
+    model: OnceLock<Option<Arc<Model>>>,
+}
+
+macro_rules! shelves {
     ($($provider:literal)*) => {
-        &[$(($provider, include_str!(concat!("../data/", $provider, ".txt")))),*]
+        [$(Shelf {
+            provider: $provider,
+            text: include_str!(concat!("../data/", $provider, ".txt")),
+            lines: OnceLock::new(),
+        }),*]
     };
 }
 
-/// Each provider with its models, sorted by key. The text is read in place: nothing is parsed
-/// before somebody asks for a model, and then only that model's line.
-const FILES: &[(&str, &str)] = files!(
+static SHELVES: [Shelf; 29] = shelves!(
     "ai21" "alibaba" "anthropic" "azure" "azure-ai" "bedrock" "bedrock-mantle" "cerebras" "cohere"
     "deepinfra" "deepseek" "fireworks" "google" "groq" "jina" "meta" "minimax" "mistral"
     "moonshotai" "nebius" "openai" "openrouter" "perplexity" "sambanova" "together" "vertex"
@@ -29,29 +49,60 @@ pub(crate) fn header() -> &'static Document {
 }
 
 pub(crate) fn providers() -> impl Iterator<Item = &'static str> {
-    FILES.iter().map(|(provider, _)| *provider)
+    SHELVES.iter().map(|shelf| shelf.provider)
 }
 
 /// A line of the built-in data.
 pub(crate) enum Hit {
-    Id(Model),
-    Alias(Model),
+    Id(Arc<Model>),
+    Alias(Arc<Model>),
 }
 
 /// The model of exactly this id or alias.
 pub(crate) fn find(provider: &str, name: &str) -> Option<Hit> {
-    let (provider, text) = file(provider)?;
-    let line = line(text, name)?;
-    let id = line.split_once('\t')?.1.strip_prefix('=');
-    match id {
-        None => model(provider, line).map(Hit::Id),
-        Some(id) => model(provider, self::line(text, id)?).map(Hit::Alias),
+    let shelf = shelf(provider)?;
+    let line = shelf.line(name)?;
+    match line.alias_of() {
+        None => shelf.model(line).map(Hit::Id),
+        Some(id) => shelf.model(shelf.line(id)?).map(Hit::Alias),
     }
 }
 
-pub(crate) fn models(provider: &str) -> impl Iterator<Item = Model> + use<> {
-    let (provider, text) = file(provider).unwrap_or(("", ""));
-    text.lines().filter(|line| !line.contains("\t=")).filter_map(move |line| model(provider, line))
+pub(crate) fn models(provider: &str) -> impl Iterator<Item = Arc<Model>> + use<> {
+    shelf(provider).into_iter().flat_map(|shelf| {
+        let own = shelf.lines().iter().filter(|line| line.alias_of().is_none());
+        own.filter_map(|line| shelf.model(line))
+    })
+}
+
+fn shelf(provider: &str) -> Option<&'static Shelf> {
+    let at = SHELVES.binary_search_by_key(&provider, |shelf| shelf.provider).ok()?;
+    Some(&SHELVES[at])
+}
+
+impl Shelf {
+    fn lines(&self) -> &[Line] {
+        let line = |text| Line { text, model: OnceLock::new() };
+        self.lines.get_or_init(|| self.text.lines().map(line).collect())
+    }
+
+    fn line(&self, key: &str) -> Option<&Line> {
+        let lines = self.lines();
+        let at = lines.binary_search_by_key(&key, |line| compact::key(line.text)).ok()?;
+        Some(&lines[at])
+    }
+
+    fn model(&self, line: &Line) -> Option<Arc<Model>> {
+        let read = || compact::read_line(self.provider, line.text, &HEADER.sources).map(Arc::new);
+        line.model.get_or_init(read).clone()
+    }
+}
+
+impl Line {
+    /// The id this line is another name of.
+    fn alias_of(&self) -> Option<&'static str> {
+        self.text.split_once('\t')?.1.strip_prefix('=')
+    }
 }
 
 /// Patterns by provider: (provider, pattern, id), sorted as in their file.
@@ -77,31 +128,6 @@ pub(crate) fn matched(provider: &str, name: &str) -> Option<(usize, &'static str
         .map(|((matched, _), id)| (matched, id))
 }
 
-fn file(provider: &str) -> Option<(&'static str, &'static str)> {
-    let at = FILES.binary_search_by_key(&provider, |(name, _)| name).ok()?;
-    Some(FILES[at])
-}
-
-fn model(provider: &'static str, line: &'static str) -> Option<Model> {
-    compact::read_line(provider, line, &HEADER.sources)
-}
-
-/// The line of this key, by halving the text at line ends.
-fn line(text: &'static str, key: &str) -> Option<&'static str> {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let middle = rest.as_bytes()[..rest.len() / 2].iter().rposition(|byte| *byte == b'\n');
-        let start = middle.map_or(0, |at| at + 1);
-        let (line, after) = rest[start..].split_once('\n').unwrap_or((&rest[start..], ""));
-        match compact::key(line).cmp(key) {
-            std::cmp::Ordering::Equal => return Some(line),
-            std::cmp::Ordering::Less => rest = after,
-            std::cmp::Ordering::Greater => rest = &rest[..start],
-        }
-    }
-    None
-}
-
 /// Where the built-in prices come from, in words.
 pub(crate) fn version() -> Cow<'static, str> {
     HEADER.priced_at.clone().unwrap_or_default()
@@ -114,18 +140,18 @@ mod tests {
     #[test]
     fn every_line_is_sorted_read_and_written_again_as_it_was() {
         let mut document = header().clone();
-        for (provider, text) in FILES {
+        for Shelf { provider, text, .. } in &SHELVES {
             let mut last = "";
             for line in text.lines() {
                 let key = compact::key(line);
                 assert!(last < key, "{provider}: {key}");
                 last = key;
             }
-            document.models.extend(models(provider));
+            document.models.extend(models(provider).map(Arc::unwrap_or_clone));
         }
         assert!(document.models.len() > 3000);
         let written = compact::compact(&document);
-        for (provider, text) in FILES {
+        for Shelf { provider, text, .. } in &SHELVES {
             let name = format!("{provider}.txt");
             let (_, again) = written.iter().find(|(file, _)| *file == name).unwrap();
             let lines = text.lines().filter(|line| !line.contains("\t="));
@@ -145,12 +171,12 @@ mod tests {
         let mut known: Vec<_> = providers().map(|provider| format!("{provider}.txt")).collect();
         known.sort();
         assert_eq!(files, known);
-        assert!(FILES.is_sorted());
+        assert!(SHELVES.is_sorted_by_key(|shelf| shelf.provider));
     }
 
     #[test]
     fn every_line_is_found_by_its_key() {
-        for (provider, text) in FILES {
+        for Shelf { provider, text, .. } in &SHELVES {
             for line in text.lines() {
                 assert!(find(provider, compact::key(line)).is_some(), "{provider} {line}");
             }

@@ -139,7 +139,8 @@ impl Origin {
 }
 
 impl Catalogue {
-    /// The data compiled in. Costs nothing to speak of: a model is read when it is asked for.
+    /// The data compiled in. Costs nothing to speak of: a model is read when it is first
+    /// asked for, and then kept.
     pub fn builtin() -> Self {
         static BUILTIN: LazyLock<Catalogue> = LazyLock::new(|| {
             let header = builtin::header();
@@ -306,7 +307,7 @@ impl Catalogue {
         let provider = Self::provider_key(provider);
         let builtin = self.0.builtin.then(|| builtin::models(provider)).into_iter().flatten();
         let mut models: BTreeMap<Text, Arc<Model>> =
-            builtin.map(|model| (model.id.clone(), Arc::new(model))).collect();
+            builtin.map(|model| (model.id.clone(), model)).collect();
         let overlay = self.0.providers.get(provider).into_iter().flat_map(|o| &o.models);
         models.extend(overlay.map(|(id, (model, _))| (id.clone(), Arc::clone(model))));
         models.into_values()
@@ -347,7 +348,7 @@ impl Catalogue {
         let builtin = self.0.builtin.then(|| builtin::find(provider, name)).flatten();
         let alias = match builtin {
             Some(Hit::Id(model)) => {
-                return Some(found(Arc::new(model), FoundBy::Exact, Origin::Builtin, wire));
+                return Some(found(model, FoundBy::Exact, Origin::Builtin, wire));
             }
             Some(Hit::Alias(model)) => Some(model),
             None => None,
@@ -357,7 +358,7 @@ impl Catalogue {
         if let Some((model, origin)) = overlay.and_then(|o| o.models.get(&id)) {
             return Some(found(Arc::clone(model), FoundBy::Alias, *origin, &id));
         }
-        alias.map(|model| found(Arc::new(model), FoundBy::Alias, Origin::Builtin, &id))
+        alias.map(|model| found(model, FoundBy::Alias, Origin::Builtin, &id))
     }
 
     fn matched(&self, provider: &str, name: &str) -> Option<Found> {

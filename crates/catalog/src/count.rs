@@ -124,20 +124,23 @@ fn fee_name(kind: &str) -> &str {
     }
 }
 
-/// What a use costs: as the model lists it, else as the provider does. `request_low` is listed as
-/// `request_per_1k_low`.
+/// What a use costs: as the model lists it, else as the provider does.
 pub(crate) fn fee(catalogue: &Catalogue, model: &Model, kind: &str) -> Option<(Decimal, Per)> {
-    let sized = kind
-        .rsplit_once('_')
-        .filter(|(_, size)| matches!(*size, "low" | "medium" | "high"))
-        .map(|(stem, size)| format!("{stem}_per_1k_{size}"));
-    let names = [
-        (format!("{kind}_per_1k"), Per::ThousandUses),
-        (format!("{kind}_per_session"), Per::Session),
-    ];
-    let names = names.into_iter().chain(sized.map(|name| (name, Per::ThousandUses)));
-    names.into_iter().find_map(|(name, per)| {
+    fee_keys(kind).into_iter().flatten().find_map(|(name, per)| {
         let listed = model.fee(&name).or_else(|| catalogue.tool_fee(&model.provider, &name));
         listed.map(|rate| (rate, per))
     })
+}
+
+/// The names a use may be listed by: `request_low` is `request_per_1k_low`.
+pub(crate) fn fee_keys(kind: &str) -> [Option<(String, Per)>; 3] {
+    let sized = kind
+        .rsplit_once('_')
+        .filter(|(_, size)| matches!(*size, "low" | "medium" | "high"))
+        .map(|(stem, size)| (format!("{stem}_per_1k_{size}"), Per::ThousandUses));
+    [
+        sized,
+        Some((format!("{kind}_per_1k"), Per::ThousandUses)),
+        Some((format!("{kind}_per_session"), Per::Session)),
+    ]
 }

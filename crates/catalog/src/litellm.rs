@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tollgate_core::Decimal;
+use tollgate_core::{Decimal, Money};
 
 use crate::{
     Ability, Component, Document, Mode, Model, PriceFileError, Rates, Tier, Variant,
-    document::amount,
+    document::amount, model::Text,
 };
 
 /// Their keys of token prices, USD per token.
@@ -27,7 +27,7 @@ const RATES: [(&str, Component); 14] = [
 ];
 
 /// Their keys of other units, USD per one.
-const UNITS: [(&str, &str); 10] = [
+const UNITS: [(&str, &str); 15] = [
     ("input_cost_per_second", "second_in"),
     ("output_cost_per_second", "second_out"),
     ("input_cost_per_audio_per_second", "audio_second_in"),
@@ -36,8 +36,27 @@ const UNITS: [(&str, &str); 10] = [
     ("output_cost_per_image", "image_out_each"),
     ("input_cost_per_query", "query"),
     ("input_cost_per_request", "request"),
+    ("cost_per_second", "second_in"),
+    ("input_cost_per_video_per_second", "video_second_in"),
+    ("output_cost_per_video_per_second", "video_second_out"),
+    ("output_cost_per_character", "character_out"),
+    ("input_cost_per_pixel", "pixel_in"),
     ("ocr_cost_per_page", "page"),
     ("annotation_cost_per_page", "page_annotated"),
+];
+
+/// Their keys of tools, ours, and how many uses ours is for.
+const FEES: [(&str, &str, u32); 3] = [
+    ("google_maps_grounding_cost_per_query", "maps_grounding_per_1k", 1000),
+    ("code_interpreter_cost_per_session", "code_interpreter_per_session", 1),
+    ("file_search_cost_per_1k_calls", "file_search_per_1k", 1),
+];
+
+/// Their keys of factors, and ours.
+const UPLIFTS: [(&str, &str); 3] = [
+    ("regional_processing_uplift_multiplier_eu", "data_residency:eu"),
+    ("regional_processing_uplift_multiplier_us", "data_residency:us"),
+    ("regional_endpoint_uplift_multiplier", "regional_endpoint"),
 ];
 
 const ABILITIES: [(&str, Ability); 10] = [
@@ -89,18 +108,29 @@ const PROVIDERS: [(&str, &str, &[&str]); 29] = [
 type Result<T> = std::result::Result<T, PriceFileError>;
 type Entry<'a> = BTreeMap<String, &'a RawValue>;
 
-/// Reads LiteLLM's map of models. Entries that price nothing are left out.
+/// Reads LiteLLM's map of models. Entries that price nothing are left out; of two for one model the
+/// one that says more is taken.
 pub(crate) fn read(json: &str) -> Result<Document> {
     let map: BTreeMap<String, &RawValue> =
         serde_json::from_str(json).map_err(PriceFileError::new)?;
-    let mut document = Document::default();
+    let mut models: BTreeMap<(Text, Text), (usize, Model)> = BTreeMap::new();
     for (name, entry) in map.iter().filter(|(name, _)| *name != "sample_spec") {
         let entry: Entry<'_> = serde_json::from_str(entry.get())
             .map_err(|problem| PriceFileError::new(problem).of(name))?;
+        // The map also holds what is no model.
+        if !entry.contains_key("litellm_provider") && !entry.keys().any(|key| key.contains("cost"))
+        {
+            continue;
+        }
         let model = model(name, &entry).map_err(|problem| problem.of(name))?;
-        document.models.extend(Some(model).filter(Model::is_priced));
+        let key = (model.provider.clone(), model.id.clone());
+        let more = models.get(&key).is_none_or(|(said, _)| *said < entry.len());
+        if more && model.is_priced() {
+            models.insert(key, (entry.len(), model));
+        }
     }
-    Ok(document)
+    let models = models.into_values().map(|(_, model)| model).collect();
+    Ok(Document { models, ..Document::default() })
 }
 
 fn model(name: &str, entry: &Entry<'_>) -> Result<Model> {
@@ -164,14 +194,67 @@ fn price(model: &mut Model, key: &str, value: &RawValue) -> Result<()> {
         model.unit_prices.push(((*unit).into(), number(key, value)?));
         return Ok(());
     }
+    match key {
+        "search_context_cost_per_query" => return searches(model, key, value),
+        "tiered_pricing" => return ranges(model, key, value),
+        _ => {}
+    }
+    if let Some((_, fee, factor)) = FEES.iter().find(|(theirs, ..)| *theirs == key) {
+        model.fees.push(((*fee).into(), times(key, value, *factor)?));
+        return Ok(());
+    }
+    if let Some((_, name)) = UPLIFTS.iter().find(|(theirs, _)| *theirs == key) {
+        model.modifiers.push(((*name).into(), number(key, value)?));
+        return Ok(());
+    }
     let Some(slot) = Slot::of(key) else { return Ok(()) };
-    let rate = dusted(per_million(key, value)?);
-    let is_write = slot.component.name().starts_with("cache_write");
-    // A write of price zero is one that is not billed apart; it is not a free one.
-    if !(is_write && rate.is_zero()) {
-        slot.rates(model).set(slot.component, rate);
+    slot.put(model, key, value)
+}
+
+/// What a search costs by the size of its context, or one price for all.
+fn searches(model: &mut Model, key: &str, value: &RawValue) -> Result<()> {
+    let sizes: Entry<'_> = object(key, value)?;
+    let mut prices = Vec::new();
+    for (size, value) in &sizes {
+        let size = size.strip_prefix("search_context_size_").unwrap_or(size);
+        prices.push((size.to_owned(), times(key, value, 1000)?));
+    }
+    match prices.first() {
+        Some((_, first)) if prices.iter().all(|(_, price)| price == first) => {
+            model.fees.push(("web_search_per_1k".into(), *first));
+        }
+        _ => model.fees.extend(
+            prices
+                .into_iter()
+                .map(|(size, price)| (format!("web_search_per_1k_{size}").into(), price)),
+        ),
     }
     Ok(())
+}
+
+/// Prices by range of the prompt's size: the first is the base, each other a tier.
+fn ranges(model: &mut Model, key: &str, value: &RawValue) -> Result<()> {
+    let ranges: Vec<Entry<'_>> = object(key, value)?;
+    for range in &ranges {
+        let bounds: Vec<serde_json::Number> = match range.get("range") {
+            Some(bounds) => object(key, bounds)?,
+            None => Vec::new(),
+        };
+        // Some write their bounds with a point.
+        let least = bounds.first().map(ToString::to_string).unwrap_or_default();
+        let least = least.split('.').next().and_then(|whole| whole.parse().ok()).unwrap_or(0);
+        for (key, value) in range {
+            if let Some(slot) = Slot::of(key) {
+                Slot { threshold: Some(least).filter(|at| *at > 0), ..slot }
+                    .put(model, key, value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn object<'a, T: serde::Deserialize<'a>>(key: &str, value: &'a RawValue) -> Result<T> {
+    serde_json::from_str(value.get()).map_err(|problem| PriceFileError::at(key, problem))
 }
 
 /// Where a key of theirs belongs:
@@ -207,6 +290,16 @@ impl Slot {
             _ => component(key)?,
         };
         Some(Self { component, threshold, variant })
+    }
+
+    fn put(&self, model: &mut Model, key: &str, value: &RawValue) -> Result<()> {
+        let rate = dusted(times(key, value, 1_000_000)?);
+        let is_write = self.component.name().starts_with("cache_write");
+        // A write of price zero is one that is not billed apart; it is not a free one.
+        if !(is_write && rate.is_zero()) {
+            self.rates(model).set(self.component, rate);
+        }
+        Ok(())
     }
 
     fn rates<'a>(&self, model: &'a mut Model) -> &'a mut Rates {
@@ -246,10 +339,9 @@ fn number(key: &str, value: &RawValue) -> Result<Decimal> {
     amount(value, || key.to_owned())
 }
 
-fn per_million(key: &str, value: &RawValue) -> Result<Decimal> {
-    let money = tollgate_core::Money::new(number(key, value)?);
-    let million = money.times(Decimal::from(1_000_000));
-    Ok(million.map_err(|problem| PriceFileError::at(key, problem))?.dollars())
+fn times(key: &str, value: &RawValue, factor: u32) -> Result<Decimal> {
+    let money = Money::new(number(key, value)?).times(Decimal::from(factor));
+    Ok(money.map_err(|problem| PriceFileError::at(key, problem))?.dollars())
 }
 
 /// Rates of more than nine significant digits were computed in floats: the dust is rounded off at
@@ -298,6 +390,25 @@ mod tests {
         );
         assert_eq!(model.abilities.knows(Ability::Vision), Some(true));
         assert_eq!(model.limits.max_input, Some(1000));
+    }
+
+    #[test]
+    fn tools_ranges_and_uplifts_are_taken_and_the_fuller_of_two_entries() {
+        let model = only(
+            r#"{"cohere_chat/one": {"litellm_provider": "cohere_chat", "input_cost_per_token": 9},
+                "one": {"litellm_provider": "cohere",
+                "search_context_cost_per_query": {"search_context_size_low": 0.01,
+                    "search_context_size_high": 0.010},
+                "regional_processing_uplift_multiplier_eu": 1.1,
+                "tiered_pricing": [
+                    {"range": [0, 32000.0], "input_cost_per_token": 1e-06},
+                    {"range": [32000.0, 128000.0], "input_cost_per_token": 2e-06}]}}"#,
+        );
+        assert_eq!(model.fee("web_search_per_1k"), Some(Decimal::TEN));
+        assert_eq!(model.modifier("data_residency:eu"), Some(Decimal::new(11, 1)));
+        assert_eq!(model.rates.get(Component::Input), Some(Decimal::ONE));
+        assert_eq!(model.tiers[0].threshold, 32_000);
+        assert_eq!(model.tiers[0].rates.get(Component::Input), Some(Decimal::TWO));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
 use tollgate_core::{Decimal, Money, Quality};
 
-use crate::{Line, Per, Priced, Provenance};
+use crate::{Line, Per, Priced, Provenance, count::fee_keys};
 
 /// A price as JSON: money as decimal text, counts as numbers.
 ///
@@ -13,14 +13,17 @@ use crate::{Line, Per, Priced, Provenance};
 ///  "price":{"version":"2026-11-22","provider":"openai","model":"gpt-4o","found_by":"exact", …}}
 /// ```
 ///
-/// `billable` are the tokens after each took the component it is billed as, `components` what each
-/// component, fee and unit cost; parts of other models are named `claude-opus-5:input`.
+/// `billable` are the tokens after each took the component it is billed as, those of other models
+/// apart in `billable_other_models`; `components` is what each component, fee and unit cost, where
+/// other models' parts are named `claude-opus-5:input`.
 /// `total_usd` is the table's and `null` where it is not known; `cost_usd` is what to book.
 #[derive(Clone, Debug, Serialize)]
 pub struct PricedView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     billable: BTreeMap<String, Count>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    billable_other_models: Vec<OtherModel<'a>>,
     rates_usd_per_mtok: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     fees: BTreeMap<String, Uses>,
@@ -39,6 +42,13 @@ pub struct PricedView<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     marks: Vec<String>,
     price: Option<PriceView<'a>>,
+}
+
+/// The tokens of another model of the same answer.
+#[derive(Clone, Debug, Serialize)]
+struct OtherModel<'a> {
+    model: &'a str,
+    billable: BTreeMap<String, Count>,
 }
 
 /// Uses or units with what each costs.
@@ -93,11 +103,12 @@ struct PriceView<'a> {
 impl Priced {
     /// This price as JSON, named `id` where one is given.
     pub fn view<'a>(&'a self, id: Option<&'a str>) -> PricedView<'a> {
-        let of = |per: fn(Per) -> bool| self.lines.iter().filter(move |line| per(line.per));
+        let of = |kind: fn(Per) -> bool| self.lines.iter().filter(move |line| kind(line.per));
         let tokens = || of(|per| per == Per::MillionTokens);
         PricedView {
             id,
-            billable: quantities(tokens()),
+            billable: quantities(tokens().filter(|line| line.model.is_none())),
+            billable_other_models: others(&self.lines),
             rates_usd_per_mtok: tokens()
                 .map(|line| (line.name().into_owned(), plain(line.rate)))
                 .collect(),
@@ -127,16 +138,27 @@ fn plain(number: Decimal) -> String {
 fn quantities<'a>(lines: impl Iterator<Item = &'a Line>) -> BTreeMap<String, Count> {
     let mut all: BTreeMap<String, Count> = BTreeMap::new();
     for line in lines {
-        let count = all.entry(line.name().into_owned()).or_insert(Count(Decimal::ZERO));
+        let count = all.entry(line.component.to_string()).or_insert(Count(Decimal::ZERO));
         count.0 = count.0.saturating_add(line.quantity);
     }
     all
 }
 
+fn others(lines: &[Line]) -> Vec<OtherModel<'_>> {
+    let tokens = || lines.iter().filter(|line| line.per == Per::MillionTokens);
+    let models: BTreeSet<&str> = tokens().filter_map(|line| line.model.as_deref()).collect();
+    let of = |model| quantities(tokens().filter(|line| line.model.as_deref() == Some(model)));
+    models.into_iter().map(|model| OtherModel { model, billable: of(model) }).collect()
+}
+
+/// Named as price files name the prices: `web_search_per_1k`, `page`.
 fn uses<'a>(lines: impl Iterator<Item = &'a Line>) -> BTreeMap<String, Uses> {
     let named = |line: &Line| {
-        let uses = Uses { price: plain(line.rate), qty: Count(line.quantity) };
-        (line.name().into_owned(), uses)
+        let keys = fee_keys(&line.component).into_iter().flatten();
+        let key = keys.filter(|(_, per)| *per == line.per).map(|(key, _)| key).next();
+        let key = key.unwrap_or_else(|| line.component.to_string());
+        let key = line.model.as_ref().map_or(key.clone(), |model| format!("{model}:{key}"));
+        (key, Uses { price: plain(line.rate), qty: Count(line.quantity) })
     };
     lines.map(named).collect()
 }

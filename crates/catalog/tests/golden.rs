@@ -8,14 +8,24 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tollgate_catalog::{Catalogue, Document, Mark, Occasion, Priced, price, unix_seconds};
-use tollgate_core::{InTokens, Money, OutTokens, Quality, Ttl, Usage};
+use tollgate_core::{InTokens, Money, OutTokens, Protocol, Quality, Ttl, Usage};
+use tollgate_wire::{
+    Event,
+    usage::{Profile, Reader},
+};
 
 #[derive(Deserialize)]
 struct Case {
     name: String,
     provider: String,
     model: String,
+    protocol: String,
     at: String,
+    /// A whole answer, or as much of it as decides.
+    answer: Option<Value>,
+    /// The events of a stream.
+    #[serde(default)]
+    events: Vec<Value>,
     #[serde(default)]
     facts: Facts,
     bill: Bill,
@@ -52,9 +62,7 @@ struct Bill {
     variant: Option<String>,
     cost: BTreeMap<String, String>,
     total: String,
-    #[allow(dead_code)]
     reported: Option<String>,
-    #[allow(dead_code)]
     upstream: Option<String>,
 }
 
@@ -82,6 +90,28 @@ fn occasion(case: &Case) -> Occasion {
         uses: uses.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?))).collect(),
         ..Occasion::default()
     }
+}
+
+/// The usage as it is read from the bytes of the answer.
+fn usage_from_wire(case: &Case) -> Usage {
+    let provider = &case.provider;
+    let mut reader = Reader::new(match case.protocol.as_str() {
+        "openai-responses" => Profile::of(Protocol::OpenAiResponses, provider),
+        "anthropic-messages" => Profile::of(Protocol::AnthropicMessages, provider),
+        "gemini-generate-content" => Profile::of(Protocol::Gemini, provider),
+        "bedrock-converse" => Profile::converse(),
+        "cohere-v2" => Profile::cohere(),
+        "openai-images" => Profile::images(),
+        "openai-transcription" | "units" => Profile::media(),
+        _ => Profile::of(Protocol::OpenAiChat, provider),
+    });
+    match &case.answer {
+        Some(answer) => reader.answer(answer.to_string().as_bytes()),
+        None => case.events.iter().for_each(|event| {
+            reader.event(Event { name: None, data: event.to_string().as_bytes() });
+        }),
+    }
+    reader.finish(true)
 }
 
 /// The usage a reader would make of the case's answer, as far as the bill tells.
@@ -163,7 +193,23 @@ fn faults(case: &Case, priced: &Priced) -> Vec<String> {
             faults.push(format!("{} {what}: {is}, should be {should} ({})", case.name, case.why));
         }
     };
-    check("billable", &view["billable"], json!(bill.billable));
+    let (others, own): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        bill.billable.iter().partition(|(name, _)| name.contains(':'));
+    check("billable", &view["billable"], json!(own));
+    let other = |(name, count): (&String, &u64)| {
+        let (model, name) = name.split_once(':')?;
+        let theirs = view["billable_other_models"].as_array()?;
+        let theirs = theirs.iter().find(|theirs| theirs["model"] == model)?;
+        Some(theirs["billable"][name] == *count)
+    };
+    let all_there = others.into_iter().all(|of| other(of) == Some(true));
+    check("billable_other_models", &json!(all_there), json!(true));
+    let listed = |uses: &BTreeMap<String, Uses>| -> Map<String, Value> {
+        let shown = |uses: &Uses| json!({"price": uses.price, "qty": uses.qty});
+        uses.iter().map(|(name, uses)| (name.clone(), shown(uses))).collect()
+    };
+    check("fees", view.get("fees").unwrap_or(&json!({})), listed(&bill.fees).into());
+    check("units", view.get("units").unwrap_or(&json!({})), listed(&bill.units).into());
     check("rates", &view["rates_usd_per_mtok"], json!(bill.rates));
     check("cost", &view["components"], json!(bill.cost));
     check("total", &view["total_usd"], json!(bill.total));
@@ -239,4 +285,26 @@ fn what_is_billable_is_priced_by_rates_of_a_file() {
         let usage = usage_from_bill(case);
         price(&own_rates(case), &case.provider, &case.model, &usage, &occasion(case))
     });
+}
+
+#[test]
+fn what_was_answered_is_read_and_priced() {
+    let catalogue = Catalogue::builtin();
+    run(|case| {
+        let usage = usage_from_wire(case);
+        price(&catalogue, &case.provider, &case.model, &usage, &occasion(case))
+    });
+}
+
+#[test]
+fn the_upstreams_own_figures_are_read_beside_it() {
+    let catalogue = Catalogue::builtin();
+    for case in cases() {
+        let usage = usage_from_wire(&case);
+        let priced = price(&catalogue, &case.provider, &case.model, &usage, &occasion(&case));
+        let text = |money: Option<Money>| money.map(|money| money.to_string());
+        assert_eq!(text(priced.reported), case.bill.reported, "{}", case.name);
+        assert_eq!(text(priced.reported_upstream), case.bill.upstream, "{}", case.name);
+        assert_eq!(priced.quality, Quality::Exact, "{}", case.name);
+    }
 }

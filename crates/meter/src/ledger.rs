@@ -9,10 +9,10 @@ use crate::Charge;
 ///
 /// Cloned into each answer: make it a handle. [`Ledger::record`] is called exactly once for each
 /// attempt, at its end, also when the client has left.
-pub trait Ledger {
+pub trait Ledger: Send + Sync + 'static {
     /// Completes when the charge is as safe as this ledger makes it. An answer's end waits for it;
     /// dropped, the charge is recorded all the same.
-    type Recording: Future<Output = ()>;
+    type Recording: Future<Output = ()> + Send;
 
     /// Takes a charge. Must not block: what takes time belongs into the future or behind it.
     fn record(&self, charge: Charge) -> Self::Recording;

@@ -6,7 +6,7 @@ use tollgate_core::{Target, Usage};
 /// Who knows what a usage costs at a target.
 ///
 /// A [`Catalogue`] does; closures `Fn(&Target, &Usage, &Occasion) -> Priced` may.
-pub trait Prices {
+pub trait Prices: Send + Sync + 'static {
     /// Returns the price. Pure: asked at the end of each answer.
     fn price(&self, target: &Target, usage: &Usage, occasion: &Occasion) -> Priced;
 }
@@ -25,7 +25,7 @@ impl<P: Prices + ?Sized> Prices for Arc<P> {
 
 impl<F> Prices for F
 where
-    F: Fn(&Target, &Usage, &Occasion) -> Priced,
+    F: Fn(&Target, &Usage, &Occasion) -> Priced + Send + Sync + 'static,
 {
     fn price(&self, target: &Target, usage: &Usage, occasion: &Occasion) -> Priced {
         self(target, usage, occasion)

@@ -553,8 +553,13 @@ fn memory_does_not_grow_with_what_is_sent() {
     for n in 0..10_000 {
         event(&mut reader, &json!({ "usage": { "output_tokens": n, "note": "x".repeat(100) } }));
     }
+    event(
+        &mut reader,
+        &json!({ "model": "x".repeat(10_000), "usage": { "speed": "x".repeat(10_000) } }),
+    );
     let usage = reader.finish(true);
     assert_eq!(usage.output_total(), 9999);
+    assert_eq!((&usage.served.model, &usage.served.speed), (&None, &None));
     assert!(usage.raw.iter().map(Bytes::len).sum::<usize>() <= 64 << 10);
     let mut reader = Reader::new(Profile::of(Protocol::OpenAiResponses, "openai"));
     let part = Bytes::from("x".repeat(1 << 20));

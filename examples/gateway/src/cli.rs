@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Serve,
     /// Say whether the configuration is valid, and what it means.
     Check,
+    /// Print the JSON Schema of the configuration file.
+    Schema,
     /// Create, list and revoke client keys.
     #[command(subcommand)]
     Keys(Keys),

@@ -5,6 +5,7 @@
 
 mod config;
 mod counts;
+mod discovery;
 mod logs;
 mod names;
 mod reload;
@@ -12,12 +13,14 @@ mod serve;
 mod signal;
 mod stack;
 mod state;
+mod upstreams;
 
 pub use self::{
-    config::{Config, ConfigError, Deadlines, ServerConfig, Source},
+    config::{Config, ConfigError, Deadlines, ServerConfig, Source, schema},
     counts::Counts,
+    discovery::Discovery,
     logs::Logs,
-    names::{Names, Provider},
+    names::{Endpoint, Names, Provider},
     reload::{Reload, Watched},
     serve::{
         ClientBody, Limits, Network, Offer, Peer, Predecessor, Server, Tls, TlsError, TlsFiles,
@@ -26,4 +29,5 @@ pub use self::{
     signal::{Signal, Waiter},
     stack::{Options, Origins, Patience, Readiness, stack},
     state::{CredentialsByName, SharedState, State},
+    upstreams::{Leaf, Signing, Upstreams, Way, Ways},
 };

@@ -28,6 +28,10 @@ fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => run::serve(&cli.options),
         Command::Check => run::check(&cli.options),
+        Command::Schema => {
+            println!("{:#}", tollgate_gateway::schema());
+            Ok(())
+        }
         Command::Keys(command) => keys::run(command, &cli.options),
     };
     if logs.dropped() > 0 {

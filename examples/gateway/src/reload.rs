@@ -68,7 +68,7 @@ impl Reload {
             _ => None,
         };
         self.stored.reload().map_err(|error| error.to_string())?;
-        self.state.replace(next.state(self.stored.clone()));
+        self.state.replace(next.state_after(self.stored.clone(), &self.state.load()));
         if let Some((own, new)) = certificates {
             own.replace(&new);
         }
@@ -80,9 +80,6 @@ impl Reload {
         next.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         for name in self.first.server.differences(&next.server) {
             tracing::warn!("`server.{name}` changes when the gateway is started again");
-        }
-        if self.first.deadlines.connect != next.deadlines.connect {
-            tracing::warn!("`deadlines.connect` changes when the gateway is started again");
         }
     }
 }
@@ -102,6 +99,16 @@ impl Watched {
             (path, stamp)
         };
         Self(files.into_iter().map(stamped).collect())
+    }
+
+    /// Notices changes of these files too, from now on of those it did not know.
+    pub fn also(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        for path in files {
+            if self.0.iter().all(|(known, _)| *known != path) {
+                let stamp = stamp(&path);
+                self.0.push((path, stamp));
+            }
+        }
     }
 
     /// Whether a file is another one than when this was last asked. One that is not there has not
@@ -133,7 +140,8 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("tollgate-watched-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let (file, other) = (dir.join("a"), dir.join("b"));
-        let mut watched = Watched::new([file.clone()]);
+        let mut watched = Watched::default();
+        watched.also([file.clone(), file.clone()]);
         assert!(!watched.changed(), "it is not there");
         fs::write(&file, "1").unwrap();
         assert!(watched.changed());

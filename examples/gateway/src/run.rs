@@ -10,15 +10,14 @@ use std::{
 use tokio::{
     net::{TcpListener, lookup_host},
     signal::unix::{Signal as Hangup, SignalKind, signal},
-    sync::watch,
+    sync::{Notify, watch},
     time::MissedTickBehavior,
 };
 use tollgate_gateway::{
-    Config, ConfigError, Counts, Offer, Options, Predecessor, Readiness, Reload, Server,
-    ServerConfig, SharedState, Signal, Tls, Watched, bind, stack,
+    Config, ConfigError, Counts, Discovery, Leaf, Offer, Options, Predecessor, Readiness, Reload,
+    Server, ServerConfig, SharedState, Signal, Tls, Watched, bind, stack,
 };
 use tollgate_keys::{FileKeys, NewKey};
-use tollgate_upstream::Upstream;
 
 use crate::{Failed, banner, cli, demo::Demo};
 
@@ -57,7 +56,7 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
     let (readiness, counts, cut) = (Readiness::ready(), Counts::default(), Signal::new());
     let state = SharedState::new(config.state(stored.clone()));
     let edge = stack_options(&config.server, &counts, &cut);
-    let service = stack(state.clone(), readiness.clone(), edge, upstream(&config));
+    let service = stack(state.clone(), readiness.clone(), edge, Leaf::new(state.clone()));
     let server = Server::new(*limits)
         .counts(counts.clone())
         .cut(cut)
@@ -67,8 +66,12 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
     let stop = stopped(readiness, offer)?;
     print!("{}", banner::started(&config, address, first.as_ref(), &stored.path()));
     let files = watched(options, &config, &stored);
+    let discovery = Discovery::new(state.clone(), Leaf::new(state.clone()));
+    let again = Arc::new(Notify::new());
+    tokio::spawn(discovery.run(again.clone()));
     let reload = Reload::new(config, state, stored).tls(tls).counts(counts);
-    tokio::spawn(keep_up(reload, files, options.clone(), demo, signal(SignalKind::hangup())?));
+    let hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(keep_up((reload, again), files, options.clone(), demo, hangup));
     if let Some(predecessor) = predecessor {
         predecessor.relieve().await?;
     }
@@ -105,7 +108,7 @@ async fn take_over(
 
 /// Puts the configuration in force again at every SIGHUP and whenever one of `files` changes.
 async fn keep_up(
-    reload: Reload,
+    (reload, again): (Reload, Arc<Notify>),
     mut files: Watched,
     options: cli::Options,
     demo: Demo,
@@ -125,7 +128,10 @@ async fn keep_up(
             tracing::error!(error, "the simulated providers cannot be started");
             continue;
         }
-        tokio::task::block_in_place(|| reload.apply(next.as_ref()));
+        if tokio::task::block_in_place(|| reload.apply(next.as_ref())) {
+            again.notify_one();
+            files.also(next.into_iter().flat_map(|config| config.files));
+        }
     }
 }
 
@@ -134,6 +140,7 @@ fn watched(options: &cli::Options, config: &Config, stored: &FileKeys) -> Watche
     let tls = config.server.tls.iter();
     let tls = tls.flat_map(|tls| [&tls.cert, &tls.key].into_iter().chain(&tls.client_ca));
     let files = file(options).into_iter().chain([stored.path()]).chain(tls.cloned());
+    let files = files.chain(config.files.iter().cloned());
     Watched::new(files)
 }
 
@@ -174,14 +181,6 @@ fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal) -> Option
     }
 }
 
-fn upstream(config: &Config) -> Upstream {
-    let builder = Upstream::builder();
-    match config.deadlines.connect {
-        Some(after) => builder.connect_deadline(after).build(),
-        None => builder.build(),
-    }
-}
-
 /// Becomes true at the first SIGTERM or SIGINT, or when a successor has the listener; the second ends the process at once.
 fn stopped(
     readiness: Readiness,
@@ -195,7 +194,7 @@ fn stopped(
                 Ok(offer) => offer.taken().await,
                 Err(error) => {
                     tracing::warn!(%error, "nobody will be able to take this listener over");
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
             }
         };

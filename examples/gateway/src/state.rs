@@ -7,12 +7,17 @@ use tollgate_core::{Call, Plan, Principal, Protocol, Refusal, Target};
 use tollgate_keys::{Canonical, Credential, Credentials, KeyHash, KeyRecord, KeyStore};
 use tollgate_route::Resolve;
 
-use crate::{names::Names, stack::Patience};
+use crate::{
+    names::{Names, Provider},
+    stack::Patience,
+    upstreams::Upstreams,
+};
 
 /// Credentials by the name targets call them and the protocol they are shown in.
 pub type CredentialsByName = HashMap<(Arc<str>, Protocol), Credential>;
 
 /// Everything that can change while the gateway runs.
+#[derive(Clone)]
 pub struct State {
     /// What model names mean.
     pub names: Names,
@@ -22,6 +27,8 @@ pub struct State {
     pub keys: Vec<Arc<dyn KeyStore>>,
     /// How long upstreams may take.
     pub patience: Patience,
+    /// The clients that reach the providers.
+    pub upstreams: Upstreams,
 }
 
 impl fmt::Debug for State {
@@ -43,6 +50,26 @@ impl SharedState {
     /// Returns the snapshot in force.
     pub fn load(&self) -> arc_swap::Guard<Arc<State>> {
         self.0.load()
+    }
+
+    /// Returns the snapshot in force, to keep.
+    pub fn load_full(&self) -> Arc<State> {
+        self.0.load_full()
+    }
+
+    /// Notes which models a provider has. Returns whether that is news, and of a provider that is
+    /// still there.
+    pub(crate) fn learn(&self, asked: &Provider, models: &[Arc<str>]) -> bool {
+        let mut news = false;
+        self.0.rcu(|state| {
+            let mut names = state.names.clone();
+            news = names.learn(asked, models);
+            match news {
+                true => Arc::new(State { names, ..State::clone(state) }),
+                false => state.clone(),
+            }
+        });
+        news
     }
 
     /// Puts another snapshot in force. Requests under way keep theirs.

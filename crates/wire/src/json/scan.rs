@@ -122,14 +122,12 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
     /// Returns from where on the text is still needed to read the next member that is wanted: the
     /// start of its value, or the next byte.
     pub fn pending(&self) -> usize {
-        let in_value = match self.state {
-            State::Scalar | State::AfterValue | State::Nested | State::String | State::Escape => {
-                self.stack.first() == Some(&b'{') && self.key.len() <= KEY_LIMIT
-            }
-            _ => false,
-        };
-        let wanted = in_value && unescaped(&self.key).is_some_and(|key| (self.wanted)(&key));
-        if wanted { self.value_start } else { self.at }
+        let in_value = matches!(
+            self.state,
+            State::Scalar | State::AfterValue | State::Nested | State::String | State::Escape
+        );
+        let in_member = in_value && self.stack.first() == Some(&b'{');
+        if in_member && self.wanted_key().is_some() { self.value_start } else { self.at }
     }
 
     /// Whether the root value is whole.
@@ -285,18 +283,26 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
     }
 
     fn remember(&mut self) {
-        if self.stack != b"{" || self.key.len() > KEY_LIMIT {
+        if self.stack != b"{" {
             return;
+        }
+        if let Some(key) = self.wanted_key() {
+            let value = self.value_start..self.value_end;
+            let key = key.into_owned();
+            self.members.push(Member { key, at: self.key_start, value });
+        }
+    }
+
+    /// The last key read, if somebody wants its member.
+    fn wanted_key(&self) -> Option<Cow<'_, str>> {
+        if self.key.len() > KEY_LIMIT {
+            return None;
         }
         let key = match self.key_is_escaped {
             true => unescaped(&self.key).map(Cow::Owned),
             false => str::from_utf8(&self.key).ok().map(Cow::Borrowed),
         };
-        if let Some(key) = key.filter(|key| (self.wanted)(key)) {
-            let value = self.value_start..self.value_end;
-            let key = key.into_owned();
-            self.members.push(Member { key, at: self.key_start, value });
-        }
+        key.filter(|key| (self.wanted)(key))
     }
 
     fn malformed(&self) -> Result<usize, Malformed> {

@@ -69,7 +69,7 @@ impl Counts {
         plus(self.prompt, self.completion).unwrap_or(0)
     }
 
-    /// The total says more than all parts but this one.
+    /// Whether the total is the sum of the parts and of something that is told and no part.
     fn total_is_parts_and(&self, more: Option<u64>) -> bool {
         let more = more.filter(|more| *more > 0);
         more.is_some() && self.total == plus(Some(self.parts()), more)

@@ -54,9 +54,7 @@ impl Family for Generate {
     fn draft(&self, _: &Profile, told: &Told) -> Option<Draft> {
         let mut draft = draft(told.last.get()?);
         draft.used("web_search", u64::try_from(told.queries.len()).ok());
-        for (kind, uses) in &told.counted.usage.tools {
-            draft.used(kind, Some(*uses));
-        }
+        told.counted.iter().for_each(|(kind, uses)| draft.used(kind, Some(*uses)));
         Some(draft)
     }
 }
@@ -70,7 +68,7 @@ fn grounding(candidates: &[u8], told: &mut Told) {
         queries.filter_map(json::string).for_each(|query| told.query(&query));
         let mut chunks = Array::new(chunks.unwrap_or_default()).map_while(Result::ok);
         if chunks.any(|chunk| json::member(chunk, "maps").is_some()) {
-            told.counted.used("maps", Some(1));
+            told.counted.insert("maps", 1);
         }
     }
 }

@@ -176,3 +176,14 @@ fn says_nothing(usage: &Usage) -> bool {
         && usage.extra.is_empty()
         && usage.reported.cost.is_none()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one per open stream.
+    #[test]
+    fn a_reader_is_small_while_nothing_is_told() {
+        assert!(size_of::<Reader>() <= 768, "{}", size_of::<Reader>());
+    }
+}

@@ -31,6 +31,6 @@ impl Family for Realtime {
     }
 
     fn draft(&self, _: &Profile, told: &Told) -> Option<Draft> {
-        told.sum.clone()
+        told.sum.as_deref().cloned()
     }
 }

@@ -1,5 +1,7 @@
 //! OpenAI Responses.
 
+use std::collections::BTreeMap;
+
 use tollgate_core::{InTokens, OutTokens, Usage};
 
 use super::{
@@ -57,8 +59,9 @@ impl Family for Responses {
     fn draft(&self, profile: &Profile, told: &Told) -> Option<Draft> {
         let object = told.last.get()?;
         let mut draft = draft(profile, object);
-        for (kind, uses) in &told.counted.usage.tools {
-            draft.usage.tools.entry(kind.clone()).or_insert(*uses);
+        for (kind, uses) in &told.counted {
+            let told = draft.usage.tools.contains_key(*kind);
+            draft.used(kind, Some(*uses).filter(|_| !told));
         }
         if let Some(tools) = told.beside.get() {
             hosted_tools(&mut draft, tools);
@@ -163,7 +166,7 @@ fn invocations(draft: &mut Draft, calls: Option<&[u8]>) {
 }
 
 /// Counts the calls that are billed by use. Opening a page or finding in it is free.
-fn items(output: &[u8]) -> Draft {
+fn items(output: &[u8]) -> BTreeMap<&'static str, u64> {
     let (mut searches, mut lookups) = (0, 0);
     for item in Array::new(output).map_while(Result::ok) {
         match json::member(item, "type").and_then(json::string).as_deref() {
@@ -172,10 +175,7 @@ fn items(output: &[u8]) -> Draft {
             _ => {}
         }
     }
-    let mut counted = Draft::default();
-    counted.used("web_search", Some(searches));
-    counted.used("file_search", Some(lookups));
-    counted
+    BTreeMap::from([("web_search", searches), ("file_search", lookups)])
 }
 
 fn is_search(call: &[u8]) -> bool {

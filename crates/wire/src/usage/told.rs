@@ -1,6 +1,6 @@
 //! What a stream or an answer has told so far.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use tollgate_core::ServedAs;
@@ -14,6 +14,9 @@ pub(super) const RAW_LIMIT: usize = 64 << 10;
 /// More search queries than this are nobody's in one answer.
 const QUERY_LIMIT: usize = 1000;
 
+/// No name of a model or tier is longer, in bytes; of a query no more is compared.
+const NAME_LIMIT: usize = 512;
+
 /// Everything remembered between events. Bounded, whatever is sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
@@ -24,9 +27,9 @@ pub(super) struct Told {
     /// What is merged field by field.
     pub(super) merged: Merged,
     /// What adds up.
-    pub(super) sum: Option<Draft>,
+    pub(super) sum: Option<Box<Draft>>,
     /// Uses of tools counted in the answer itself.
-    pub(super) counted: Draft,
+    pub(super) counted: BTreeMap<&'static str, u64>,
     pub(super) queries: BTreeSet<String>,
     pub(super) served: ServedAs,
     /// The objects before the last, where each says something of its own.
@@ -52,9 +55,10 @@ impl Told {
     }
 
     pub(super) fn query(&mut self, text: &str) {
-        if !text.is_empty() && self.queries.len() < QUERY_LIMIT && !self.queries.contains(text) {
-            self.queries.insert(text.to_owned());
+        if text.is_empty() || self.queries.len() == QUERY_LIMIT || self.queries.contains(text) {
+            return;
         }
+        self.queries.insert(text.chars().take(NAME_LIMIT).collect());
     }
 
     /// Keeps a copy of an object, as long as there is room.
@@ -77,6 +81,9 @@ impl Told {
 
 /// Stores a string; allocates only when it is another.
 pub(super) fn set(slot: &mut Option<String>, value: &[u8]) {
+    if value.len() > NAME_LIMIT {
+        return;
+    }
     let Some(text) = json::string(value).filter(|text| !text.is_empty()) else { return };
     if slot.as_deref() != Some(text.as_ref()) {
         *slot = Some(text.into_owned());

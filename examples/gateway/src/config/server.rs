@@ -72,6 +72,7 @@ fn limits(file: &file::Server) -> Limits {
         head: or(own.head, usual.head),
         body: or(own.body, usual.body),
         body_idle: or(own.body_idle, usual.body_idle),
+        body_rate: own.body_rate.unwrap_or(usual.body_rate),
         write_idle: or(own.write_idle, usual.write_idle),
         drain_delay: or(file.drain_delay, usual.drain_delay),
         drain: or(file.drain, usual.drain),

@@ -1,6 +1,7 @@
 //! The stack: which layers, in which order, and why.
 
 mod cors;
+mod decode;
 mod drain;
 mod edge;
 mod operations;
@@ -20,8 +21,8 @@ use tollgate_wire::Inspect;
 use tower::{Service, ServiceBuilder};
 
 use self::{
-    cors::CorsLayer, drain::DrainLayer, edge::EdgeLayer, operations::OperationsLayer,
-    panics::PanicLayer, patience::PatienceLayer,
+    cors::CorsLayer, decode::DecodeLayer, drain::DrainLayer, edge::EdgeLayer,
+    operations::OperationsLayer, panics::PanicLayer, patience::PatienceLayer,
 };
 pub use self::{cors::Origins, edge::Readiness, patience::Patience};
 use crate::{counts::Counts, signal::Signal, state::SharedState};
@@ -84,6 +85,8 @@ where
         .layer(PanicLayer::new(options.counts.clone()))
         // What is more than we can do is refused before it costs anything.
         .layer(ShedLayer::new(options.max_requests))
+        // What clients send encoded is read as what it is; how much of it is read others decide.
+        .layer(DecodeLayer)
         // Who is asking, before any body is read. The client's credential ends here.
         .layer(KeyLayer::new(state.clone()).limit(options.max_body).canonical(state.clone()))
         // Lists and unknown paths need a key and nothing of what follows.

@@ -108,11 +108,11 @@ fn nobodys<B>(caller: Caller, request: &Request<B>) -> Response<Bytes> {
     let others = [Method::GET, Method::POST];
     let allowed = others.iter().find(|m| locate(m, path, request.headers()).is_some());
     let refusal = Refusal::new(Class::NotFound, format!("no such route: {method} {path}"));
-    let mut response = caller.refuse(refusal.code("route_not_found"));
-    if let Some(allow) = allowed.and_then(|m| HeaderValue::from_str(m.as_str()).ok()) {
-        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        response.headers_mut().insert(header::ALLOW, allow);
-    }
+    let refusal = refusal.code("route_not_found");
+    let allow = allowed.and_then(|method| HeaderValue::from_str(method.as_str()).ok());
+    let Some(allow) = allow else { return caller.refuse(refusal) };
+    let mut response = caller.refuse_with(StatusCode::METHOD_NOT_ALLOWED, refusal);
+    response.headers_mut().insert(header::ALLOW, allow);
     response
 }
 
