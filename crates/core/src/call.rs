@@ -117,6 +117,38 @@ impl CallId {
         let mixed = (state ^ (state >> 64)).wrapping_mul(0xda94_2042_e4dd_58b5_94d0_49bb_1331_11eb);
         Self((mixed ^ (mixed >> 61)).to_be_bytes())
     }
+
+    /// Wraps the bits of an identity, as a store kept them.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the identity's bits.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// The text is not 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotACallId;
+
+impl fmt::Display for NotACallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a call id is 32 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for NotACallId {}
+
+impl FromStr for CallId {
+    type Err = NotACallId;
+
+    fn from_str(text: &str) -> Result<Self, NotACallId> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let bits = digits.then(|| u128::from_str_radix(text, 16).ok()).flatten();
+        bits.map(|bits| Self(bits.to_be_bytes())).ok_or(NotACallId)
+    }
 }
 
 fn seed() -> u128 {
@@ -247,5 +279,10 @@ mod tests {
         let (a, b) = (CallId::random(), CallId::random());
         assert_ne!(a, b);
         assert_eq!(a.to_string().len(), 32);
+        assert_eq!(a.to_string().parse(), Ok(a));
+        assert_eq!(CallId::from_bytes(*b.as_bytes()), b);
+        for text in ["", "0", &"g".repeat(32), &"+".repeat(32), &"0".repeat(33)] {
+            assert_eq!(text.parse::<CallId>(), Err(NotACallId), "{text}");
+        }
     }
 }

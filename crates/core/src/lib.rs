@@ -60,7 +60,7 @@ pub use self::{
     allowed::AllowedModels,
     attempt::{Attempt, Deadline, Ending},
     body::{Body, Frames},
-    call::{Call, CallFacts, CallId, Needs, Operation, Protocol, UnknownProtocol},
+    call::{Call, CallFacts, CallId, Needs, NotACallId, Operation, Protocol, UnknownProtocol},
     caps::{Caps, Effort, ForcedToolChoice, Sampling, SchemaDialect, Thinking},
     class::{Cause, Class, Failure, Origin, Refusal, Sent, StreamError},
     money::{Decimal, Money, MoneyError},

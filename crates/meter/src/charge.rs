@@ -76,6 +76,34 @@ impl Ending {
     }
 }
 
+impl Charge {
+    /// Returns the charge of a first attempt that ended complete, of which nothing else is known:
+    /// for ledgers, their tests, and meters of your own.
+    pub fn new(call: CallId, at: SystemTime, protocol: Protocol, operation: Operation) -> Self {
+        Self {
+            call,
+            attempt: 1,
+            at,
+            principal: None,
+            tags: Tags::default(),
+            user: None,
+            protocol,
+            operation,
+            stream: false,
+            asked: None,
+            target: None,
+            status: None,
+            ending: Ending::Complete,
+            usage: Usage::default(),
+            priced: None,
+            cost: None,
+            head: None,
+            first_content: None,
+            took: Duration::ZERO,
+        }
+    }
+}
+
 /// What a caller writes on a call, to find its cost again: a fact on the request.
 ///
 /// At most 16 of at most 64 bytes each; what is beyond is left out.

@@ -1,0 +1,135 @@
+use std::{fmt, path::Path};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use sha2::{Digest, Sha256};
+
+use crate::StoreError;
+
+/// Marks a file as ours: "TGST".
+const APPLICATION: i32 = 0x5447_5354;
+
+/// A step of the schema. Steps are added, never changed: a file knows the checksum of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Migration {
+    /// Its place in the order, from 1.
+    pub number: u32,
+    /// What it is about.
+    pub name: &'static str,
+    sql: &'static str,
+}
+
+/// `1 charges and keys`.
+impl fmt::Display for Migration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.number, self.name)
+    }
+}
+
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    number: 1,
+    name: "charges and keys",
+    sql: include_str!("migrations/0001_charges_and_keys.sql"),
+}];
+
+impl Migration {
+    fn checksum(&self) -> Vec<u8> {
+        Sha256::digest(self.sql).to_vec()
+    }
+}
+
+/// Returns the migrations that opening the file would apply; changes nothing. All of them where
+/// there is no file.
+///
+/// Errors: as [`SqliteStore::open`](crate::SqliteStore::open) would, of a file it would refuse.
+pub fn pending(path: impl AsRef<Path>) -> Result<Vec<Migration>, StoreError> {
+    let path = path.as_ref();
+    if !path.try_exists().map_err(|e| StoreError::file(path, e))? {
+        return Ok(MIGRATIONS.to_vec());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|e| StoreError::database(path, e))?;
+    Ok(missing(&connection, path, MIGRATIONS)?.to_vec())
+}
+
+/// Applies what is missing, in one transaction that locks out every other process.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    known: &[Migration],
+) -> Result<(), StoreError> {
+    let failed = |e| StoreError::database(path, e);
+    if missing(connection, path, known)?.is_empty() {
+        return Ok(());
+    }
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    // Another process may have been faster.
+    for migration in missing(&transaction, path, known)? {
+        apply(&transaction, migration).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
+}
+
+fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS migrations (
+             number   INTEGER PRIMARY KEY,
+             name     TEXT NOT NULL,
+             checksum BLOB NOT NULL
+         ) STRICT",
+    )?;
+    connection.pragma_update(None, "application_id", APPLICATION)?;
+    connection.execute_batch(migration.sql)?;
+    connection.execute(
+        "INSERT INTO migrations (number, name, checksum) VALUES (?1, ?2, ?3)",
+        (migration.number, migration.name, migration.checksum()),
+    )?;
+    Ok(())
+}
+
+/// What of `known` the file does not have yet, when what it has is known.
+fn missing<'a>(
+    connection: &Connection,
+    path: &Path,
+    known: &'a [Migration],
+) -> Result<&'a [Migration], StoreError> {
+    let failed = |e| StoreError::database(path, e);
+    let Some(applied) = applied(connection).map_err(failed)? else {
+        return if is_new(connection).map_err(failed)? {
+            Ok(known)
+        } else {
+            Err(StoreError::Foreign { path: path.to_owned() })
+        };
+    };
+    let newest = |found| u32::try_from(found).unwrap_or(u32::MAX);
+    if applied.len() > known.len() {
+        let (found, known) = (newest(applied.len()), newest(known.len()));
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    for (migration, (number, checksum)) in known.iter().zip(&applied) {
+        if migration.number != *number || migration.checksum() != *checksum {
+            return Err(StoreError::Altered { path: path.to_owned(), number: *number });
+        }
+    }
+    Ok(&known[applied.len()..])
+}
+
+/// Number and checksum.
+type Applied = (u32, Vec<u8>);
+
+/// `None` for a file without the table of migrations.
+fn applied(connection: &Connection) -> rusqlite::Result<Option<Vec<Applied>>> {
+    if !connection.table_exists(None, "migrations")? {
+        return Ok(None);
+    }
+    let mut select =
+        connection.prepare("SELECT number, checksum FROM migrations ORDER BY number")?;
+    let rows = select.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect::<rusqlite::Result<_>>().map(Some)
+}
+
+fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", (), |row| row.get(0))
+}
