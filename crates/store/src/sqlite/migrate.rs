@@ -50,7 +50,7 @@ pub fn pending(path: impl AsRef<Path>) -> Result<Vec<Migration>, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(path, flags).map_err(|e| StoreError::database(path, e))?;
-    Ok(look(&connection, path, MIGRATIONS)?.to_vec())
+    Ok(missing(&connection, path, MIGRATIONS)?.to_vec())
 }
 
 /// Applies what is missing, in one transaction that locks out every other process.
@@ -60,7 +60,7 @@ pub(super) fn migrate(
     known: &[Migration],
 ) -> Result<(), StoreError> {
     let failed = |e| StoreError::database(path, e);
-    if look(connection, path, known)?.is_empty() {
+    if missing(connection, path, known)?.is_empty() {
         return Ok(());
     }
     let transaction =
@@ -89,16 +89,6 @@ fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// [`missing`], of one state of the file: another process may be at it.
-fn look<'a>(
-    connection: &Connection,
-    path: &Path,
-    known: &'a [Migration],
-) -> Result<&'a [Migration], StoreError> {
-    let state = connection.unchecked_transaction().map_err(|e| StoreError::database(path, e))?;
-    missing(&state, path, known)
-}
-
 /// What of `known` the file does not have yet, when what it has is known.
 fn missing<'a>(
     connection: &Connection,
@@ -106,12 +96,10 @@ fn missing<'a>(
     known: &'a [Migration],
 ) -> Result<&'a [Migration], StoreError> {
     let failed = |e| StoreError::database(path, e);
-    let Some(applied) = applied(connection).map_err(failed)? else {
-        return if is_new(connection).map_err(failed)? {
-            Ok(known)
-        } else {
-            Err(StoreError::Foreign { path: path.to_owned() })
-        };
+    let applied = match content(connection).map_err(failed)? {
+        Content::Nothing => return Ok(known),
+        Content::Foreign => return Err(StoreError::Foreign { path: path.to_owned() }),
+        Content::Ours => applied(connection).map_err(failed)?,
     };
     let newest = |found| u32::try_from(found).unwrap_or(u32::MAX);
     if applied.len() > known.len() {
@@ -126,22 +114,31 @@ fn missing<'a>(
     Ok(&known[applied.len()..])
 }
 
-/// Number and checksum.
-type Applied = (u32, Vec<u8>);
+enum Content {
+    Nothing,
+    Foreign,
+    Ours,
+}
 
-/// `None` for a file without the table of migrations.
-fn applied(connection: &Connection) -> rusqlite::Result<Option<Vec<Applied>>> {
-    if !connection.table_exists(None, "migrations")? {
-        return Ok(None);
-    }
+/// Asked in one statement: another process may be at it, and what a connection remembers of the
+/// tables may be of the past.
+fn content(connection: &Connection) -> rusqlite::Result<Content> {
+    let sql = "SELECT count(*), total(name = 'migrations') > 0 FROM sqlite_schema";
+    connection.query_row(sql, (), |row| {
+        Ok(match (row.get(0)?, row.get(1)?) {
+            (0, _) => Content::Nothing,
+            (_, true) => Content::Ours,
+            (_, false) => Content::Foreign,
+        })
+    })
+}
+
+/// Number and checksum of each, in their order.
+fn applied(connection: &Connection) -> rusqlite::Result<Vec<(u32, Vec<u8>)>> {
     let mut select =
         connection.prepare("SELECT number, checksum FROM migrations ORDER BY number")?;
     let rows = select.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect::<rusqlite::Result<_>>().map(Some)
-}
-
-fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", (), |row| row.get(0))
+    rows.collect()
 }
 
 #[cfg(test)]
