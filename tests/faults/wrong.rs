@@ -60,6 +60,12 @@ pub(crate) async fn client_body_over_the_limit(lane: Lane) {
     assert!(upstream.received().is_empty(), "{lane}: nobody was asked");
 }
 
+/// A request as it was before a Chat stream was asked for its usage in the client's stead.
+fn without_asking(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    text.replace(r#","stream_options":{"include_usage":true}"#, "")
+}
+
 /// The lane's request with its body by gzip.
 async fn zipped(lane: Lane, text: &str) -> (Request<Full<Bytes>>, Bytes) {
     let (mut head, body) = lane.request_with(text).into_parts();
@@ -79,7 +85,7 @@ pub(crate) async fn compressed_client_body(lane: Lane) {
     assert_eq!(seen.status, 200, "{lane}: {}", seen.text());
     let received = &upstream.received()[0];
     assert!(!received.headers.contains_key("content-encoding"), "{lane}");
-    assert_eq!(received.body(), plain, "{lane}");
+    assert_eq!(without_asking(&received.body()), plain, "{lane}");
 
     let (mut request, _) = zipped(lane, "x").await;
     *request.body_mut() = Full::from(&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..]);

@@ -1,8 +1,9 @@
 //! What the whole tests share: a gateway in front of an upstream of the test's own.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use http::Uri;
+use tollgate_catalog::Catalogue;
 use tollgate_core::{KeyId, Principal, Protocol, Secret};
 use tollgate_gateway::{
     CredentialsByName, Endpoint, Names, Patience, Provider, SharedState, State, Upstreams,
@@ -40,6 +41,7 @@ pub fn patient(
     let base_url: Uri = base_url.parse().expect("a base URL");
     let provider = Provider {
         name: name.clone(),
+        kind: name.clone(),
         aliases: Vec::new(),
         endpoints: vec![Endpoint::new(protocol, base_url)],
         deployments: vec![name.clone()],
@@ -53,6 +55,9 @@ pub fn patient(
             (name, protocol),
             Credential::Bearer(Secret::new(PROVIDER_KEY)),
         )]),
+        catalogue: Catalogue::builtin(),
+        own_prices: HashMap::new(),
+        drains: HashMap::new(),
         keys: vec![Arc::new(client_keys())],
         patience,
         upstreams: Upstreams::default(),

@@ -26,6 +26,32 @@ pub(crate) enum Command {
     /// Create, list and revoke client keys.
     #[command(subcommand)]
     Keys(Keys),
+    /// Price an answer, or one case a line, from standard input.
+    Price(Price),
+}
+
+/// Whose answer it is.
+#[derive(Debug, Args)]
+pub(crate) struct Price {
+    /// One case a line: `id`, `provider`, `model`, `protocol`, `at`, `context`, and `usage`,
+    /// `usageMetadata`, `response`, `events`, `meta` or `usage_info`.
+    #[arg(long, conflicts_with_all = ["provider", "model", "stream", "request"])]
+    pub(crate) jsonl: bool,
+    /// The provider, as a preset or the catalogue names it.
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// The model, in any spelling the catalogue knows.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// The protocol of the answer.
+    #[arg(long, default_value = "openai-chat")]
+    pub(crate) protocol: String,
+    /// The answer is a stream.
+    #[arg(long)]
+    pub(crate) stream: bool,
+    /// The request, for what it asked of the price.
+    #[arg(long)]
+    pub(crate) request: Option<PathBuf>,
 }
 
 /// What to do with client keys.

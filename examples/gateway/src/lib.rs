@@ -3,6 +3,7 @@
 //! The only place that knows all layers: [`stack`] is their order, [`State`] what they read while
 //! serving, [`Server`] the listener.
 
+mod books;
 mod config;
 mod counts;
 mod discovery;
@@ -16,7 +17,10 @@ mod state;
 mod upstreams;
 
 pub use self::{
-    config::{Config, ConfigError, Deadlines, ServerConfig, Source, schema},
+    books::{Books, Recording},
+    config::{
+        Config, ConfigError, Deadlines, Durability, ServerConfig, Source, StoreConfig, schema,
+    },
     counts::Counts,
     discovery::Discovery,
     logs::Logs,

@@ -4,6 +4,7 @@ mod banner;
 mod cli;
 mod demo;
 mod keys;
+mod price;
 mod run;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Keys(command) => keys::run(command, &cli.options),
+        Command::Price(asked) => price::run(&asked, &cli.options),
     };
     if logs.dropped() > 0 {
         tracing::warn!(lines = logs.dropped(), "log lines were dropped: their sink was too slow");

@@ -30,6 +30,8 @@ impl Endpoint {
 pub struct Provider {
     /// Its name in configuration.
     pub name: Arc<str>,
+    /// Its preset's name, by which its habits and prices are known.
+    pub kind: Arc<str>,
     /// Other names it answers to.
     pub aliases: Vec<&'static str>,
     /// Where it speaks which protocol.
@@ -80,6 +82,7 @@ impl Provider {
         let target = |deployment: &Arc<str>| {
             let base_url = endpoint.base_url.clone();
             let mut target = Target::new(self.name.clone(), protocol, model.clone(), base_url);
+            target.kind = self.kind.clone();
             target.transport = endpoint.transport.clone();
             target.deployment = deployment.clone();
             target.credential = Some(deployment.clone());
@@ -245,6 +248,7 @@ mod tests {
     fn provider(name: &'static str, protocol: Protocol) -> Provider {
         Provider {
             name: name.into(),
+            kind: name.into(),
             aliases: if name == "gemini" { vec!["google"] } else { vec![] },
             endpoints: vec![Endpoint::new(protocol, Uri::from_static("http://127.0.0.1/v1"))],
             deployments: vec![name.into()],

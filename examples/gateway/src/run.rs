@@ -145,13 +145,13 @@ fn watched(options: &cli::Options, config: &Config, stored: &FileKeys) -> Watche
 }
 
 /// The file that was named, else `tollgate.toml` if it is there.
-fn file(options: &cli::Options) -> Option<PathBuf> {
+pub(crate) fn file(options: &cli::Options) -> Option<PathBuf> {
     let usual = PathBuf::from("tollgate.toml");
     options.config.clone().or_else(|| usual.exists().then_some(usual))
 }
 
 /// What the file says, or zero configuration, under the command line's last word.
-fn config(options: &cli::Options) -> Result<Config, ConfigError> {
+pub(crate) fn config(options: &cli::Options) -> Result<Config, ConfigError> {
     let mut config = match file(options) {
         Some(path) => Config::read(&path, options.demo)?,
         None => Config::parse("no file", "", options.demo)?,
@@ -178,6 +178,7 @@ fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal) -> Option
         origins: server.origins.clone(),
         cut: cut.clone(),
         counts: counts.clone(),
+        ..Options::default()
     }
 }
 

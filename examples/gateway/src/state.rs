@@ -1,10 +1,12 @@
 //! What the stack reads while it serves: one snapshot, replaced whole.
 
-use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tollgate_core::{Call, Plan, Principal, Protocol, Refusal, Target};
+use tollgate_catalog::{Catalogue, Occasion, Priced};
+use tollgate_core::{Call, Plan, Principal, Protocol, Refusal, Target, Usage};
 use tollgate_keys::{Canonical, Credential, Credentials, KeyHash, KeyRecord, KeyStore};
+use tollgate_meter::Prices;
 use tollgate_route::Resolve;
 
 use crate::{
@@ -19,6 +21,12 @@ pub type CredentialsByName = HashMap<(Arc<str>, Protocol), Credential>;
 /// Everything that can change while the gateway runs.
 #[derive(Clone)]
 pub struct State {
+    /// What models cost, but for the providers in [`State::own_prices`].
+    pub catalogue: Catalogue,
+    /// What models cost at providers that are free or have prices of their own, by name.
+    pub own_prices: HashMap<Arc<str>, Catalogue>,
+    /// How long whose answers are read on for clients that have left.
+    pub drains: HashMap<Arc<str>, Duration>,
     /// What model names mean.
     pub names: Names,
     /// What proves to the providers who pays.
@@ -93,6 +101,14 @@ impl KeyStore for SharedState {
 impl Resolve for SharedState {
     fn resolve(&self, call: &Call, principal: Option<&Principal>) -> Result<Plan, Refusal> {
         self.load().names.resolve(call, principal)
+    }
+}
+
+impl Prices for SharedState {
+    fn price(&self, target: &Target, usage: &Usage, occasion: &Occasion) -> Priced {
+        let state = self.load();
+        let own = state.own_prices.get(&target.provider);
+        own.unwrap_or(&state.catalogue).price(target, usage, occasion)
     }
 }
 

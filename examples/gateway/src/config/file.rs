@@ -235,6 +235,18 @@ pub(crate) struct Provider {
     /// A PEM file of authorities to trust beside the system's, read again on reload.
     #[schemars(extend("x-default" = "the system's alone"))]
     pub(crate) ca: Option<PathBuf>,
+    /// Whether its models cost nothing.
+    #[schemars(extend("x-default" = "`true` for `ollama`, `vllm`, `lmstudio` and `llama-cpp`"))]
+    pub(crate) free: Option<bool>,
+    /// Prices of its models by name, in USD per million tokens, over the catalogue's:
+    /// `"llama-4" = { input = "0.20", output = "0.60" }`.
+    #[schemars(extend("default" = {}))]
+    pub(crate) price: IndexMap<String, IndexMap<String, String>>,
+    /// How long an answer is read on when its client has left, so that its cost is known and not
+    /// estimated.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("x-default" = "the provider is told at once"))]
+    pub(crate) drain: Option<Duration>,
     /// As `[deadlines]`, for this provider.
     #[schemars(extend("x-default" = "those of `[deadlines]`"))]
     pub(crate) deadlines: Deadlines,
@@ -298,11 +310,26 @@ pub(crate) struct Deadlines {
 /// Where the ledger is kept.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "read by nobody before the store is there; its shape is checked")]
 pub(crate) struct Store {
-    /// `sqlite://…` or `postgres://…`.
-    #[schemars(extend("x-unit" = "URL"))]
-    pub(crate) url: Text,
+    /// `sqlite://PATH`, relative to the working directory.
+    #[schemars(extend("x-default" = "`tollgate.db` in the data directory", "x-unit" = "URL"))]
+    pub(crate) url: Option<Text>,
+    /// When a charge counts as written: within a second (nothing waits for it), or on the disk (an
+    /// answer's end waits for it).
+    #[serde(default)]
+    #[schemars(extend("default" = "batched"))]
+    pub(crate) durability: Durability,
+}
+
+/// When a charge counts as written: within a second, or on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+#[allow(missing_docs)]
+pub enum Durability {
+    #[default]
+    Batched,
+    Strict,
 }
 
 /// What replicas share.
@@ -318,16 +345,23 @@ pub(crate) struct Shared {
 /// What calls cost.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "read by nobody before prices are there; its shape is checked")]
 pub(crate) struct Prices {
-    /// What becomes of a call under a hard budget whose price is not known.
+    /// What becomes of a call under a hard budget whose price is not known. No effect before there
+    /// are budgets.
+    #[serde(default)]
+    #[schemars(extend("default" = "refuse"))]
     pub(crate) unknown: Unknown,
+    /// A price file over the built-in catalogue: our own schema or LiteLLM's map, read again on
+    /// reload.
+    #[schemars(extend("x-default" = "the built-in catalogue alone"))]
+    pub(crate) file: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub(crate) enum Unknown {
+    #[default]
     Refuse,
     Allow,
 }

@@ -8,9 +8,11 @@ mod file;
 mod hosts;
 mod keys;
 mod parse;
+mod prices;
 mod providers;
 mod schema;
 mod server;
+mod store;
 
 use std::{
     collections::HashMap,
@@ -20,10 +22,13 @@ use std::{
     time::Duration,
 };
 
+use tollgate_catalog::Catalogue;
 use tollgate_keys::{KeyStore, MemoryKeys};
 
 use self::file::File;
-pub use self::{providers::Source, schema::schema, server::ServerConfig};
+pub use self::{
+    file::Durability, providers::Source, schema::schema, server::ServerConfig, store::StoreConfig,
+};
 use crate::{
     names::Names,
     stack::Patience,
@@ -73,6 +78,14 @@ pub struct Config {
     pub keys: MemoryKeys,
     /// Where the providers come from.
     pub source: Source,
+    /// What models cost.
+    pub catalogue: Catalogue,
+    /// What they cost at providers that are free or have prices of their own.
+    pub own_prices: HashMap<Arc<str>, Catalogue>,
+    /// How long whose answers are read on for clients that have left.
+    pub drains: HashMap<Arc<str>, Duration>,
+    /// Where charges are kept.
+    pub store: StoreConfig,
     /// What is accepted but has no effect yet.
     pub warnings: Vec<String>,
 }
@@ -140,8 +153,12 @@ impl Config {
             names,
             credentials: providers.credentials,
             ways: providers.ways,
-            files: file.providers.values().flat_map(hosts::files).collect(),
+            files: files(file),
             keys,
+            catalogue: prices::catalogue(file)?,
+            own_prices: prices::own(file, &providers.free)?,
+            drains: drains(file),
+            store: store::resolve(file.store.as_ref())?,
             source: providers.source,
             warnings: warnings(file),
         })
@@ -164,6 +181,9 @@ impl Config {
         State {
             names: self.names.clone(),
             credentials: self.credentials.clone(),
+            catalogue: self.catalogue.clone(),
+            own_prices: self.own_prices.clone(),
+            drains: self.drains.clone(),
             keys: vec![Arc::new(self.keys.clone()), stored],
             patience: self.patience(),
             upstreams: Upstreams::new(&self.ways, before),
@@ -176,6 +196,17 @@ impl Config {
         let providers = own.map(|(name, own)| (name.clone(), (own.over(usual), own.total)));
         Patience { usual, total: self.deadlines.total, providers: providers.collect() }
     }
+}
+
+/// The files the configuration names.
+fn files(file: &File) -> Vec<PathBuf> {
+    let prices = file.prices.iter().filter_map(|prices| prices.file.clone());
+    file.providers.values().flat_map(hosts::files).chain(prices).collect()
+}
+
+fn drains(file: &File) -> HashMap<Arc<str>, Duration> {
+    let said = file.providers.iter().filter_map(|(name, p)| Some((name.as_str().into(), p.drain?)));
+    said.collect()
 }
 
 fn provider_deadlines(file: &File) -> HashMap<Arc<str>, Deadlines> {
@@ -209,9 +240,8 @@ fn warnings(file: &File) -> Vec<String> {
         silent.extend(given.map(|(limit, _)| format!("keys.{}.{limit}", key.name)));
     }
     let sections = [
-        ("store", file.store.is_some()),
         ("shared", file.shared.is_some()),
-        ("prices", file.prices.is_some()),
+        ("prices.unknown", file.prices.as_ref().is_some_and(|p| p.unknown != Default::default())),
     ];
     silent
         .extend(sections.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));

@@ -37,6 +37,8 @@ pub(super) struct Resolved {
     pub(super) credentials: CredentialsByName,
     pub(super) ways: Ways,
     pub(super) source: Source,
+    /// The names and kinds of those that cost nothing.
+    pub(super) free: Vec<(Arc<str>, &'static str)>,
 }
 
 /// Returns the providers of the file, else those of the environment, else simulated ones, whose
@@ -47,6 +49,7 @@ pub(super) fn resolve(file: &file::File, demo: bool) -> Result<Resolved, Wrong> 
         credentials: CredentialsByName::default(),
         ways: Ways::default(),
         source: Source::File,
+        free: Vec::new(),
     };
     if demo {
         return Ok(simulated(resolved));
@@ -67,6 +70,7 @@ fn simulated(mut resolved: Resolved) -> Resolved {
         let preset = preset(name).expect("a preset of this name is built in");
         let keys = [Secret::new("simulated")];
         resolved.add(name, preset, usual_endpoints(preset), &keys);
+        resolved.free.push((name.into(), preset.name));
     }
     resolved
 }
@@ -94,6 +98,9 @@ impl Resolved {
         self.add(name, preset, endpoints, &keys);
         if let Some(added) = self.list.last_mut() {
             added.discover = discover;
+        }
+        if provider.free.unwrap_or(preset.local) {
+            self.free.push((name.into(), preset.name));
         }
         self.mask(name, &way);
         self.ways.insert(name.into(), way);
@@ -140,6 +147,7 @@ impl Resolved {
         let aliases = if preset.name == name { preset.aliases.to_vec() } else { Vec::new() };
         self.list.push(Provider {
             name: name.into(),
+            kind: preset.name.into(),
             aliases,
             endpoints,
             deployments,

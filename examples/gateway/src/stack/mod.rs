@@ -12,8 +12,10 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tollgate_core::{Body, BoxError};
+use tokio_util::task::TaskTracker;
+use tollgate_core::{Body, BoxError, Target};
 use tollgate_keys::{CredentialLayer, KeyLayer};
+use tollgate_meter::{MeterLayer, Work};
 use tollgate_route::RouteLayer;
 use tollgate_shed::ShedLayer;
 use tollgate_sse::{DeadlineLayer, SseLayer};
@@ -25,7 +27,7 @@ use self::{
     operations::OperationsLayer, panics::PanicLayer, patience::PatienceLayer,
 };
 pub use self::{cors::Origins, edge::Readiness, patience::Patience};
-use crate::{counts::Counts, signal::Signal, state::SharedState};
+use crate::{books::Books, counts::Counts, signal::Signal, state::SharedState};
 
 /// What is fixed for a stack's life.
 #[derive(Clone, Debug)]
@@ -40,6 +42,10 @@ pub struct Options {
     pub cut: Signal,
     /// Counts what happens at the edge.
     pub counts: Counts,
+    /// What is still done for clients that have left. Default: nobody waits for it.
+    pub background: TaskTracker,
+    /// Where charges go. Default: nowhere.
+    pub books: Books,
 }
 
 impl Default for Options {
@@ -50,6 +56,8 @@ impl Default for Options {
             origins: Origins::default(),
             cut: Signal::new(),
             counts: Counts::default(),
+            background: TaskTracker::new(),
+            books: Books::default(),
         }
     }
 }
@@ -99,6 +107,8 @@ where
         .layer(PanicLayer::new(options.counts))
         // So is the end of the process.
         .layer(DrainLayer::new(options.cut))
+        // What this attempt bought, in the upstream's own terms.
+        .layer(meter(&state, options.books, options.background))
         // Whose deadlines apply.
         .layer(PatienceLayer::new(state.clone()))
         // How long this upstream may be silent.
@@ -106,4 +116,15 @@ where
         // Removes every credential of the client's, sets ours for this target.
         .layer(CredentialLayer::new(state))
         .service(leaf)
+}
+
+fn meter(
+    state: &SharedState,
+    books: Books,
+    background: TaskTracker,
+) -> MeterLayer<Books, SharedState> {
+    let drains = state.clone();
+    let limit = move |target: &Target| drains.load().drains.get(&target.provider).copied();
+    let run = move |work: Work| drop(background.spawn(work));
+    MeterLayer::new(books, state.clone()).drain(limit, run)
 }
