@@ -26,7 +26,8 @@ use tollgate_store::{Durability, Options, Range, SpendBy, SqliteStore};
 use support::{money, usual};
 
 const RECORDER: &str = "TOLLGATE_STORE_TEST_RECORDER";
-const KILLS: u64 = 5;
+/// How often each store is killed; 5 when not set.
+const KILLS: &str = "TOLLGATE_TEST_KILLS";
 
 fn main() {
     if let Ok(told) = env::var(RECORDER) {
@@ -80,9 +81,11 @@ fn survive(durability: Durability) -> Result<(), Failed> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("tollgate.db");
     let mut acknowledged = BTreeSet::new();
-    for round in 0..KILLS {
+    let kills = env::var(KILLS).map_or(Ok(5), |kills| kills.parse())?;
+    for round in 0..kills {
         let first = round * 1_000_000;
-        let upto = record_and_kill(&path, durability, first, 30 + round * 37 % 100)?;
+        let moment = Duration::from_millis(CallId::random().as_bytes()[0].into());
+        let upto = record_and_kill(&path, durability, first, moment)?;
         acknowledged.extend(first..upto);
         let found = audit(&path)?;
         if durability == Durability::Strict {
@@ -99,7 +102,7 @@ fn record_and_kill(
     path: &Path,
     durability: Durability,
     first: u64,
-    millis: u64,
+    moment: Duration,
 ) -> Result<u64, Failed> {
     let word = if durability == Durability::Strict { "strict" } else { "batched" };
     let mut child: Child = Command::new(env::current_exe()?)
@@ -110,7 +113,7 @@ fn record_and_kill(
     // It is killed some time after its first charges.
     let mut upto = lines.next().unwrap()?.parse()?;
     let killer = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(millis + 100));
+        thread::sleep(moment);
         child.kill().and_then(|()| child.wait())
     });
     while let Some(Ok(line)) = lines.next() {
