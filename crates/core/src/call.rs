@@ -1,4 +1,11 @@
-use std::{cell::Cell, fmt, ops::Deref, str::FromStr, sync::Arc};
+use std::{
+    cell::Cell,
+    fmt,
+    ops::Deref,
+    str::FromStr,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// A wire protocol a client or an upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,12 +106,14 @@ impl Operation {
 
 /// The identity of one client call, shown as `x-tollgate-call-id`.
 ///
-/// 128 random bits, printed as 32 hexadecimal digits.
+/// 128 bits, printed as 32 hexadecimal digits: when it was made, in Unix milliseconds, in the first
+/// 48 and random ones behind. Ids of a time sort together, which is what makes an index of millions
+/// of them cheap to add to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallId([u8; 16]);
 
 impl CallId {
-    /// Returns a fresh random identity.
+    /// Returns a fresh identity.
     ///
     /// Each thread draws from a sequence of its own, seeded by the operating system: an id is for
     /// people to find a call again and guards nothing.
@@ -115,7 +124,8 @@ impl CallId {
         let state = SEQUENCE.get().wrapping_add(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
         SEQUENCE.set(state);
         let mixed = (state ^ (state >> 64)).wrapping_mul(0xda94_2042_e4dd_58b5_94d0_49bb_1331_11eb);
-        Self((mixed ^ (mixed >> 61)).to_be_bytes())
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self((now.as_millis() << 80 | (mixed ^ (mixed >> 61)) >> 48).to_be_bytes())
     }
 
     /// Wraps the bits of an identity, as a store kept them.
@@ -281,6 +291,8 @@ mod tests {
         assert_eq!(a.to_string().len(), 32);
         assert_eq!(a.to_string().parse(), Ok(a));
         assert_eq!(CallId::from_bytes(*b.as_bytes()), b);
+        let millis = |id: CallId| u64::from_str_radix(&id.to_string()[..12], 16).unwrap();
+        assert!(millis(a) > 1_700_000_000_000 && millis(b) - millis(a) < 60_000);
         for text in ["", "0", &"g".repeat(32), &"+".repeat(32), &"0".repeat(33)] {
             assert_eq!(text.parse::<CallId>(), Err(NotACallId), "{text}");
         }

@@ -6,7 +6,8 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use tollgate_core::{KeyId, Quality};
+use proptest::prelude::*;
+use tollgate_core::{Decimal, KeyId, Money, Principal, Quality};
 use tollgate_meter::{Charge, Ending, Ledger, Tags};
 use tollgate_store::{Durability, Options, Range, SpendBy, SpendRow, SqliteStore};
 
@@ -113,7 +114,7 @@ fn a_call_is_shown_with_its_usage_and_where_its_prices_are_from() {
     assert_eq!(price["total_usd"], json["cost_usd"]);
     let lines = price["lines"].as_array().unwrap();
     let sum = lines.iter().map(|line| money(line["usd"].as_str().unwrap()));
-    assert_eq!(tollgate_core::Money::sum(sum).unwrap(), call.cost_usd.unwrap());
+    assert_eq!(Money::sum(sum).unwrap(), call.cost_usd.unwrap());
 }
 
 #[test]
@@ -150,6 +151,39 @@ fn sums_hold_what_pico_dollars_cannot() {
     let place = Place::new(Options::new());
     place.record(["0.00000004166666700", "0.0000000000001", "0.1", "7"].map(costing));
     assert_eq!(place.spend(SpendBy::Day)[0].usd, money("7.100000041666767"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn sums_of_any_costs_in_any_order_are_exact(
+        told in prop::collection::vec((-1_000_000_000i64..1_000_000_000, 0u32..=18, 0u8..3), 1..60),
+        cuts in prop::collection::vec(any::<bool>(), 60),
+    ) {
+        let place = Place::new(Options::new());
+        let mut expected = std::collections::BTreeMap::<u8, Money>::new();
+        for ((mantissa, scale, team), cut) in told.into_iter().zip(cuts) {
+            let mut charge = usual();
+            let mut principal = Principal::new(KeyId::new("key_1"), "dev");
+            principal.ancestry = Arc::from([team.to_string().into()]);
+            charge.principal = Some(Arc::new(principal));
+            let cost = Money::new(Decimal::new(mantissa, scale));
+            charge.cost = Some(cost);
+            let sum = expected.entry(team).or_default();
+            *sum = sum.plus(cost)?;
+            drop(place.store.record(charge));
+            if cut {
+                place.record([]);
+            }
+        }
+        place.record([]);
+        let rows = place.spend(SpendBy::Team);
+        prop_assert_eq!(rows.len(), expected.len());
+        for row in rows {
+            prop_assert_eq!(row.usd, expected[&row.name.parse::<u8>().unwrap()]);
+        }
+    }
 }
 
 #[test]

@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BUSY: Duration = Duration::from_secs(1);
 /// Before the second that is promised is over.
 const SYNC: Duration = Duration::from_millis(800);
+/// Memory for pages of the file: KiB when negative.
+const CACHE: i32 = -16_384;
 /// How often a file that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -178,6 +180,8 @@ pub(super) fn connect(
         Durability::Strict => "FULL",
     };
     connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
+    connection.pragma_update(None, "cache_size", CACHE).map_err(failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(failed)?;
     migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
     Ok(connection)
 }

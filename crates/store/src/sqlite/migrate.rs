@@ -96,12 +96,10 @@ fn missing<'a>(
     known: &'a [Migration],
 ) -> Result<&'a [Migration], StoreError> {
     let failed = |e| StoreError::database(path, e);
-    let Some(applied) = applied(connection).map_err(failed)? else {
-        return if is_new(connection).map_err(failed)? {
-            Ok(known)
-        } else {
-            Err(StoreError::Foreign { path: path.to_owned() })
-        };
+    let applied = match content(connection).map_err(failed)? {
+        Content::Nothing => return Ok(known),
+        Content::Foreign => return Err(StoreError::Foreign { path: path.to_owned() }),
+        Content::Ours => applied(connection).map_err(failed)?,
     };
     let newest = |found| u32::try_from(found).unwrap_or(u32::MAX);
     if applied.len() > known.len() {
@@ -116,20 +114,137 @@ fn missing<'a>(
     Ok(&known[applied.len()..])
 }
 
-/// Number and checksum.
-type Applied = (u32, Vec<u8>);
+enum Content {
+    Nothing,
+    Foreign,
+    Ours,
+}
 
-/// `None` for a file without the table of migrations.
-fn applied(connection: &Connection) -> rusqlite::Result<Option<Vec<Applied>>> {
-    if !connection.table_exists(None, "migrations")? {
-        return Ok(None);
-    }
+/// Asked in one statement: another process may be at it, and what a connection remembers of the
+/// tables may be of the past.
+fn content(connection: &Connection) -> rusqlite::Result<Content> {
+    let sql = "SELECT count(*), total(name = 'migrations') > 0 FROM sqlite_schema";
+    connection.query_row(sql, (), |row| {
+        Ok(match (row.get(0)?, row.get(1)?) {
+            (0, _) => Content::Nothing,
+            (_, true) => Content::Ours,
+            (_, false) => Content::Foreign,
+        })
+    })
+}
+
+/// Number and checksum of each, in their order.
+fn applied(connection: &Connection) -> rusqlite::Result<Vec<(u32, Vec<u8>)>> {
     let mut select =
         connection.prepare("SELECT number, checksum FROM migrations ORDER BY number")?;
     let rows = select.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect::<rusqlite::Result<_>>().map(Some)
+    rows.collect()
 }
 
-fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", (), |row| row.get(0))
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, time::Duration};
+
+    use super::*;
+    use crate::{Options, SqliteStore};
+
+    const MORE: &[Migration] = &[
+        MIGRATIONS[0],
+        Migration { number: 2, name: "more", sql: "CREATE TABLE more (a INTEGER) STRICT" },
+    ];
+
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self) -> std::path::PathBuf {
+            self.0.path().join("tollgate.db")
+        }
+
+        fn migrate(&self, known: &[Migration]) -> Result<(), StoreError> {
+            let mut connection = Connection::open(self.path()).unwrap();
+            connection.busy_timeout(Duration::from_secs(10)).unwrap();
+            migrate(&mut connection, &self.path(), known)
+        }
+    }
+
+    #[test]
+    fn what_is_pending_is_told_without_changing_anything() {
+        let place = Place::new();
+        assert_eq!(pending(place.path()).unwrap(), MIGRATIONS);
+        assert!(!place.path().exists());
+        place.migrate(&MIGRATIONS[..1]).unwrap();
+        assert_eq!(pending(place.path()).unwrap(), MIGRATIONS[1..]);
+        drop(SqliteStore::open(place.path(), Options::new()).unwrap());
+        assert_eq!(pending(place.path()).unwrap(), []);
+        assert_eq!(MIGRATIONS[0].to_string(), "1 charges and keys");
+    }
+
+    #[test]
+    fn later_migrations_are_applied_to_what_is_there() {
+        let place = Place::new();
+        place.migrate(MIGRATIONS).unwrap();
+        place.migrate(MORE).unwrap();
+        place.migrate(MORE).unwrap();
+        let connection = Connection::open(place.path()).unwrap();
+        assert!(connection.table_exists(None, "more").unwrap());
+    }
+
+    #[test]
+    fn a_file_of_a_newer_program_is_refused() {
+        let place = Place::new();
+        place.migrate(MORE).unwrap();
+        let error = SqliteStore::open(place.path(), Options::new()).unwrap_err();
+        assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+        assert!(error.to_string().contains("newer Tollgate"), "{error}");
+        assert!(pending(place.path()).is_err());
+    }
+
+    #[test]
+    fn a_file_made_with_another_migration_is_refused() {
+        let place = Place::new();
+        place.migrate(&[MIGRATIONS[0], Migration { sql: "SELECT 1", ..MORE[1] }]).unwrap();
+        let error = place.migrate(MORE).unwrap_err();
+        assert!(matches!(error, StoreError::Altered { number: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn somebody_elses_database_is_refused_and_left_alone() {
+        let place = Place::new();
+        let connection = Connection::open(place.path()).unwrap();
+        connection.execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+        let error = SqliteStore::open(place.path(), Options::new()).unwrap_err();
+        assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+        assert!(!connection.table_exists(None, "charges").unwrap());
+        std::fs::write(place.0.path().join("text"), "not a database at all".repeat(100)).unwrap();
+        let error = SqliteStore::open(place.0.path().join("text"), Options::new()).unwrap_err();
+        assert!(error.to_string().contains("not a database"), "{error}");
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_file_as_it_was() {
+        let place = Place::new();
+        place.migrate(MIGRATIONS).unwrap();
+        let broken = [MIGRATIONS[0], MORE[1], Migration { number: 3, name: "x", sql: "NO SQL" }];
+        assert!(place.migrate(&broken).is_err());
+        assert_eq!(pending(place.path()).unwrap(), []);
+    }
+
+    #[test]
+    fn processes_that_open_a_new_file_at_once_migrate_it_once() {
+        let place = Place::new();
+        let start = Barrier::new(6);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    start.wait();
+                    drop(SqliteStore::open(place.path(), Options::new()).unwrap());
+                });
+            }
+        });
+        assert_eq!(pending(place.path()).unwrap(), []);
+    }
 }

@@ -5,6 +5,8 @@ mod database;
 mod keys;
 mod migrate;
 mod read;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{

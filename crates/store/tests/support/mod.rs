@@ -1,6 +1,6 @@
 //! Charges as a gateway makes them.
 
-#![allow(unreachable_pub, clippy::unwrap_used)]
+#![allow(unreachable_pub, dead_code, clippy::unwrap_used)]
 
 use std::{
     sync::Arc,
