@@ -11,7 +11,9 @@ mod layer;
 mod ledger;
 mod meter;
 mod prices;
+mod prompt;
 mod service;
+mod span;
 
 pub use self::{
     body::MeterBody,
