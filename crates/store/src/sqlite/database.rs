@@ -17,6 +17,9 @@ const BUSY: Duration = Duration::from_secs(1);
 const SYNC: Duration = Duration::from_millis(800);
 /// Memory for pages of the file: KiB when negative.
 const CACHE: i32 = -16_384;
+/// Pages the log holds before they are brought into the file: a page that changes often is
+/// brought once.
+const LOG: u32 = 4_000;
 /// How often a file that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -93,11 +96,10 @@ impl Database {
         Ok(())
     }
 
-    /// Leaves one file behind, without a log beside it.
+    /// Brings what is in the log into the file, without holding up other processes.
     pub(super) fn finish(&mut self) {
         if let Some((connection, _)) = self.open.take() {
-            // The last connection does this on closing too; here others may still read.
-            let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            let _ = connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
         }
     }
 
@@ -181,7 +183,7 @@ pub(super) fn connect(
     };
     connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
     connection.pragma_update(None, "cache_size", CACHE).map_err(failed)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG).map_err(failed)?;
     migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
     Ok(connection)
 }
