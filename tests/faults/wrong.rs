@@ -63,7 +63,7 @@ pub(crate) async fn client_body_over_the_limit(lane: Lane) {
 /// A request as it was before a Chat stream was asked for its usage in the client's stead.
 fn without_asking(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    text.replace(r#","stream_options":{"include_usage":true}"#, "")
+    text.replace(r#""stream_options":{"include_usage":true},"#, "")
 }
 
 /// The lane's request with its body by gzip.

@@ -26,8 +26,41 @@ pub(crate) enum Command {
     /// Create, list and revoke client keys.
     #[command(subcommand)]
     Keys(Keys),
+    /// Show what was spent.
+    Spend(Spend),
+    /// Bring the store up to date, as `serve` does when it starts.
+    Migrate {
+        /// Only say what is missing; fail where something is.
+        #[arg(long)]
+        check: bool,
+    },
     /// Price an answer, or one case a line, from standard input.
     Price(Price),
+}
+
+/// What was spent, by whom or what.
+#[derive(Debug, Args)]
+pub(crate) struct Spend {
+    /// `key`, `team`, `model`, `provider`, `tag` or `day`.
+    #[arg(long, default_value = "key")]
+    pub(crate) by: tollgate_store::SpendBy,
+    /// `table`, `csv` or `json`.
+    #[arg(long, default_value = "table")]
+    pub(crate) format: Format,
+    /// From this day on (UTC), like `2026-11-01`.
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// Before this day (UTC).
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Csv,
+    Json,
 }
 
 /// Whose answer it is.

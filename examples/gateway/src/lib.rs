@@ -17,15 +17,13 @@ mod state;
 mod upstreams;
 
 pub use self::{
-    books::{Books, Recording},
-    config::{
-        Config, ConfigError, Deadlines, Durability, ServerConfig, Source, StoreConfig, schema,
-    },
+    books::{Books, Recording, Spent},
+    config::{Config, ConfigError, Deadlines, ServerConfig, Source, StoreConfig, schema},
     counts::Counts,
     discovery::Discovery,
     logs::Logs,
     names::{Endpoint, Names, Provider},
-    reload::{Reload, Watched},
+    reload::{Reload, StoredKeys, Watched},
     serve::{
         ClientBody, Limits, Network, Offer, Peer, Predecessor, Server, Tls, TlsError, TlsFiles,
         UnknownNetwork, bind,

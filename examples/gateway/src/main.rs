@@ -6,6 +6,8 @@ mod demo;
 mod keys;
 mod price;
 mod run;
+mod spend;
+mod store;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Keys(command) => keys::run(command, &cli.options),
+        Command::Spend(asked) => spend::run(&asked, &cli.options),
+        Command::Migrate { check } => store::migrate(check, &cli.options),
         Command::Price(asked) => price::run(&asked, &cli.options),
     };
     if logs.dropped() > 0 {

@@ -7,7 +7,8 @@ use std::{
     time::SystemTime,
 };
 
-use tollgate_keys::FileKeys;
+use tollgate_keys::{FileKeys, KeyStore};
+use tollgate_store::SqliteStore;
 
 use crate::{
     config::{Config, ConfigError},
@@ -22,14 +23,14 @@ use crate::{
 pub struct Reload {
     first: Arc<Config>,
     state: SharedState,
-    stored: Arc<FileKeys>,
+    stored: Arc<dyn StoredKeys>,
     tls: Option<Tls>,
     counts: Counts,
 }
 
 impl Reload {
     /// Returns what replaces `state`, which was made of `first` and the `stored` keys.
-    pub fn new(first: Config, state: SharedState, stored: Arc<FileKeys>) -> Self {
+    pub fn new(first: Config, state: SharedState, stored: Arc<dyn StoredKeys>) -> Self {
         Self { first: Arc::new(first), state, stored, tls: None, counts: Counts::default() }
     }
 
@@ -67,7 +68,7 @@ impl Reload {
             (Some(own), Some(files)) => Some((own, Tls::read(files).map_err(|e| e.to_string())?)),
             _ => None,
         };
-        self.stored.reload().map_err(|error| error.to_string())?;
+        self.stored.reread()?;
         self.state.replace(next.state_after(self.stored.clone(), &self.state.load()));
         if let Some((own, new)) = certificates {
             own.replace(&new);
@@ -81,6 +82,26 @@ impl Reload {
         for name in self.first.server.differences(&next.server) {
             tracing::warn!("`server.{name}` changes when the gateway is started again");
         }
+    }
+}
+
+/// Client keys that are kept somewhere and may be changed there by others.
+pub trait StoredKeys: KeyStore + std::fmt::Debug + Send + Sync {
+    /// Takes over what others have changed.
+    ///
+    /// Errors: in words; what was known stays.
+    fn reread(&self) -> Result<(), String>;
+}
+
+impl StoredKeys for FileKeys {
+    fn reread(&self) -> Result<(), String> {
+        self.reload().map_err(|error| error.to_string())
+    }
+}
+
+impl StoredKeys for SqliteStore {
+    fn reread(&self) -> Result<(), String> {
+        self.refresh().map(drop).map_err(|error| error.to_string())
     }
 }
 

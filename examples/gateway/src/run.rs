@@ -14,12 +14,13 @@ use tokio::{
     time::MissedTickBehavior,
 };
 use tollgate_gateway::{
-    Config, ConfigError, Counts, Discovery, Leaf, Offer, Options, Predecessor, Readiness, Reload,
-    Server, ServerConfig, SharedState, Signal, Tls, Watched, bind, stack,
+    Books, Config, ConfigError, Counts, Discovery, Leaf, Offer, Options, Predecessor, Readiness,
+    Reload, Server, ServerConfig, SharedState, Signal, Tls, Watched, bind, stack,
 };
-use tollgate_keys::{FileKeys, NewKey};
+use tollgate_keys::NewKey;
+use tollgate_store::SqliteStore;
 
-use crate::{Failed, banner, cli, demo::Demo};
+use crate::{Failed, banner, cli, demo::Demo, store};
 
 /// Says whether the configuration is valid, and what it means.
 pub(crate) fn check(options: &cli::Options) -> Result<(), Failed> {
@@ -42,7 +43,7 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
     let mut config = config(options)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     demo.fill(&mut config).await?;
-    let stored = Arc::new(FileKeys::open(&options.data_dir)?);
+    let stored = store::open(&config.store, &options.data_dir)?;
     let first = first_key(&config, &stored)?;
     let tls = config.server.tls.as_ref().map(Tls::read).transpose()?;
     let ServerConfig { listen, limits, .. } = &config.server;
@@ -54,9 +55,12 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
     let address = listener.local_addr()?;
 
     let (readiness, counts, cut) = (Readiness::ready(), Counts::default(), Signal::new());
-    let state = SharedState::new(config.state(stored.clone()));
-    let edge = stack_options(&config.server, &counts, &cut);
+    let state = SharedState::new(config.state(Arc::new(stored.clone())));
+    let books = Books::Store(stored.clone());
+    let edge = stack_options(&config.server, &counts, &cut, books);
+    let background = edge.background.clone();
     let service = stack(state.clone(), readiness.clone(), edge, Leaf::new(state.clone()));
+    let drain = limits.drain;
     let server = Server::new(*limits)
         .counts(counts.clone())
         .cut(cut)
@@ -64,14 +68,15 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
         .trusted_proxies(config.server.trusted_proxies.iter().copied());
     let offer = Offer::new(&door, &listener);
     let stop = stopped(readiness, offer)?;
-    print!("{}", banner::started(&config, address, first.as_ref(), &stored.path()));
-    let files = watched(options, &config, &stored);
+    print!("{}", banner::started(&config, address, first.as_ref(), stored.path()));
+    let files = watched(options, &config);
     let discovery = Discovery::new(state.clone(), Leaf::new(state.clone()));
     let again = Arc::new(Notify::new());
     tokio::spawn(discovery.run(again.clone()));
-    let reload = Reload::new(config, state, stored).tls(tls).counts(counts);
+    let reload = Reload::new(config, state, Arc::new(stored.clone())).tls(tls).counts(counts);
     let hangup = signal(SignalKind::hangup())?;
     tokio::spawn(keep_up((reload, again), files, options.clone(), demo, hangup));
+    tokio::spawn(store::keep_up(stored.clone()));
     if let Some(predecessor) = predecessor {
         predecessor.relieve().await?;
     }
@@ -79,6 +84,9 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
     if cut > 0 {
         tracing::warn!(connections = cut, "cut what had not ended in time");
     }
+    background.close();
+    let _ = tokio::time::timeout(drain, background.wait()).await;
+    store::close(stored).await;
     Ok(())
 }
 
@@ -136,10 +144,10 @@ async fn keep_up(
 }
 
 /// The files a configuration is made of.
-fn watched(options: &cli::Options, config: &Config, stored: &FileKeys) -> Watched {
+fn watched(options: &cli::Options, config: &Config) -> Watched {
     let tls = config.server.tls.iter();
     let tls = tls.flat_map(|tls| [&tls.cert, &tls.key].into_iter().chain(&tls.client_ca));
-    let files = file(options).into_iter().chain([stored.path()]).chain(tls.cloned());
+    let files = file(options).into_iter().chain(tls.cloned());
     let files = files.chain(config.files.iter().cloned());
     Watched::new(files)
 }
@@ -163,7 +171,10 @@ pub(crate) fn config(options: &cli::Options) -> Result<Config, ConfigError> {
 }
 
 /// Creates a client key where there is none at all yet.
-fn first_key(config: &Config, stored: &FileKeys) -> Result<Option<tollgate_core::Secret>, Failed> {
+fn first_key(
+    config: &Config,
+    stored: &SqliteStore,
+) -> Result<Option<tollgate_core::Secret>, Failed> {
     if !config.keys.is_empty() || !stored.list()?.is_empty() {
         return Ok(None);
     }
@@ -171,13 +182,14 @@ fn first_key(config: &Config, stored: &FileKeys) -> Result<Option<tollgate_core:
     Ok(Some(key))
 }
 
-fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal) -> Options {
+fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal, books: Books) -> Options {
     Options {
         max_body: server.max_body,
         max_requests: server.max_requests,
         origins: server.origins.clone(),
         cut: cut.clone(),
         counts: counts.clone(),
+        books,
         ..Options::default()
     }
 }

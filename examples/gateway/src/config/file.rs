@@ -325,11 +325,19 @@ pub(crate) struct Store {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-#[allow(missing_docs)]
-pub enum Durability {
+pub(crate) enum Durability {
     #[default]
     Batched,
     Strict,
+}
+
+impl From<Durability> for tollgate_store::Durability {
+    fn from(said: Durability) -> Self {
+        match said {
+            Durability::Batched => Self::Batched,
+            Durability::Strict => Self::Strict,
+        }
+    }
 }
 
 /// What replicas share.

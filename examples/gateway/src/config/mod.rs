@@ -26,9 +26,7 @@ use tollgate_catalog::Catalogue;
 use tollgate_keys::{KeyStore, MemoryKeys};
 
 use self::file::File;
-pub use self::{
-    file::Durability, providers::Source, schema::schema, server::ServerConfig, store::StoreConfig,
-};
+pub use self::{providers::Source, schema::schema, server::ServerConfig, store::StoreConfig};
 use crate::{
     names::Names,
     stack::Patience,

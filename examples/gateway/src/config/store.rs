@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{Wrong, file, file::Durability};
+use tollgate_store::Durability;
+
+use super::{Wrong, file};
 
 /// Where charges are kept, and how safely.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,5 +23,5 @@ pub(super) fn resolve(store: Option<&file::Store>) -> Result<StoreConfig, Wrong>
         Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
         _ => Err(Wrong::new("store.url", "is no `sqlite://PATH`, the one store of this version")),
     });
-    Ok(StoreConfig { path: path.transpose()?, durability: store.durability })
+    Ok(StoreConfig { path: path.transpose()?, durability: store.durability.into() })
 }

@@ -98,7 +98,7 @@ where
         // Who is asking, before any body is read. The client's credential ends here.
         .layer(KeyLayer::new(state.clone()).limit(options.max_body).canonical(state.clone()))
         // Lists and unknown paths need a key and nothing of what follows.
-        .layer(OperationsLayer::new(state.clone()))
+        .layer(OperationsLayer::new(state.clone(), options.books.clone()))
         // Who could answer. From here on the call has a target.
         .layer(RouteLayer::new(state.clone()).inspect(inspect))
         // The client's side of a stream: nothing before the first content, honest endings.
