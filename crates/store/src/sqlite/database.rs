@@ -1,5 +1,4 @@
 use std::{
-    fs::OpenOptions,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -8,6 +7,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{batch, migrate};
 use crate::{Durability, Options, StoreError, journal, journal::Keep, row::Row};
+
+const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    .union(OpenFlags::SQLITE_OPEN_CREATE)
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// How long opening waits for another process.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -168,24 +171,39 @@ pub(super) fn connect(
     durability: Durability,
     waits: Duration,
 ) -> Result<Connection, StoreError> {
-    // Made by us, so that it is its owner's alone; the files beside it get the same mode.
-    journal::private(OpenOptions::new().create(true).append(true))
-        .open(path)
-        .map_err(|e| StoreError::file(path, e))?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |e| StoreError::database(path, e);
-    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let is_new = !path.try_exists().map_err(|e| StoreError::file(path, e))?;
+    let mut connection = Connection::open_with_flags(path, WRITE).map_err(failed)?;
+    if is_new {
+        keep_private(path).map_err(|e| StoreError::file(path, e))?;
+    }
     connection.busy_timeout(waits).map_err(failed)?;
     log_ahead(&connection, waits).map_err(failed)?;
     let synchronous = match durability {
         Durability::Batched => "NORMAL",
         Durability::Strict => "FULL",
     };
-    connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
-    connection.pragma_update(None, "cache_size", CACHE).map_err(failed)?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG).map_err(failed)?;
+    set_up(&connection, synchronous).map_err(failed)?;
     migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
     Ok(connection)
+}
+
+fn set_up(connection: &Connection, synchronous: &str) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "cache_size", CACHE)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG)
+}
+
+/// Makes a new file its owner's alone, and its name durable. Files beside it get the same mode.
+///
+/// By its path: closing a file that was opened here would drop SQLite's locks on it.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    }
+    journal::sync_dir_of(path)
 }
 
 /// Switches to write-ahead logging. SQLite does not wait where two do so at once.
