@@ -61,7 +61,8 @@ impl Journal {
         file.write_all(&lines).and_then(|()| file.sync_data()).inspect_err(|_| {
             // Half a line must not be followed by others. If this fails too, the next one does it.
             let _ = file.set_len(end);
-        })
+        })?;
+        if end == 0 { sync_dir_of(&self.path) } else { Ok(()) }
     }
 
     /// Hands all rows on and empties the file. Returns how many there were.
@@ -182,12 +183,24 @@ fn parse(line: &[u8]) -> Option<Row<'_>> {
     (sum == crc32fast::hash(json)).then(|| serde_json::from_slice(json).ok())?
 }
 
+/// Makes a file that was just made durable: its name, that is.
 #[cfg(unix)]
-pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(crate) fn sync_dir_of(path: &Path) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(not(unix))]
+pub(crate) fn sync_dir_of(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600)
 }
 
 #[cfg(not(unix))]
-pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }

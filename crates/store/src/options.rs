@@ -43,7 +43,7 @@ impl Options {
     }
 
     /// Sets how many charges may wait to be written before further ones go to the journal.
-    /// Default: 65,536. Zero counts as one.
+    /// Default: 65,536, which takes some 100 MiB when it is full. Zero counts as one.
     pub fn queue(mut self, charges: usize) -> Self {
         self.queue = charges.max(1);
         self

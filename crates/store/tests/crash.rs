@@ -84,7 +84,7 @@ fn survive(durability: Durability) -> Result<(), Failed> {
     let kills = env::var(KILLS).map_or(Ok(5), |kills| kills.parse())?;
     for round in 0..kills {
         let first = round * 1_000_000;
-        let moment = Duration::from_millis(CallId::random().as_bytes()[0].into());
+        let moment = Duration::from_millis(CallId::random().as_bytes()[15].into());
         let upto = record_and_kill(&path, durability, first, moment)?;
         acknowledged.extend(first..upto);
         let found = audit(&path)?;

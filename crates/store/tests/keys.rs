@@ -65,17 +65,18 @@ fn the_files_hold_no_key_and_are_their_owners_alone() {
     let store = place.open();
     let (key, _) = store.create(full()).unwrap();
     assert!(!format!("{store:?}").contains(key.expose()));
-    for file in std::fs::read_dir(place.0.path()).unwrap() {
-        let path = file.unwrap().path();
+    let files = || std::fs::read_dir(place.0.path()).unwrap().map(|file| file.unwrap().path());
+    #[cfg(unix)]
+    for path in files() {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+    }
+    drop(store);
+    for path in files() {
         let bytes = std::fs::read(&path).unwrap();
         let key = key.expose().as_bytes();
         assert!(!bytes.windows(key.len()).any(|window| window == key), "{}", path.display());
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600, "{}", path.display());
-        }
     }
 }
 

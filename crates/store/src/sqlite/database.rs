@@ -1,5 +1,4 @@
 use std::{
-    fs::OpenOptions,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -9,6 +8,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::{batch, migrate};
 use crate::{Durability, Options, StoreError, journal, journal::Keep, row::Row};
 
+const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    .union(OpenFlags::SQLITE_OPEN_CREATE)
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// How long opening waits for another process.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a write waits for another process before its charges go to the journal.
@@ -17,6 +20,9 @@ const BUSY: Duration = Duration::from_secs(1);
 const SYNC: Duration = Duration::from_millis(800);
 /// Memory for pages of the file: KiB when negative.
 const CACHE: i32 = -16_384;
+/// Pages the log holds before they are brought into the file: a page that changes often is
+/// brought once.
+const LOG: u32 = 4_000;
 /// How often a file that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -93,11 +99,10 @@ impl Database {
         Ok(())
     }
 
-    /// Leaves one file behind, without a log beside it.
+    /// Brings what is in the log into the file, without holding up other processes.
     pub(super) fn finish(&mut self) {
         if let Some((connection, _)) = self.open.take() {
-            // The last connection does this on closing too; here others may still read.
-            let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            let _ = connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
         }
     }
 
@@ -166,24 +171,39 @@ pub(super) fn connect(
     durability: Durability,
     waits: Duration,
 ) -> Result<Connection, StoreError> {
-    // Made by us, so that it is its owner's alone; the files beside it get the same mode.
-    journal::private(OpenOptions::new().create(true).append(true))
-        .open(path)
-        .map_err(|e| StoreError::file(path, e))?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |e| StoreError::database(path, e);
-    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let is_new = !path.try_exists().map_err(|e| StoreError::file(path, e))?;
+    let mut connection = Connection::open_with_flags(path, WRITE).map_err(failed)?;
+    if is_new {
+        keep_private(path).map_err(|e| StoreError::file(path, e))?;
+    }
     connection.busy_timeout(waits).map_err(failed)?;
     log_ahead(&connection, waits).map_err(failed)?;
     let synchronous = match durability {
         Durability::Batched => "NORMAL",
         Durability::Strict => "FULL",
     };
-    connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
-    connection.pragma_update(None, "cache_size", CACHE).map_err(failed)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(failed)?;
+    set_up(&connection, synchronous).map_err(failed)?;
     migrate::migrate(&mut connection, path, migrate::MIGRATIONS)?;
     Ok(connection)
+}
+
+fn set_up(connection: &Connection, synchronous: &str) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "cache_size", CACHE)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG)
+}
+
+/// Makes a new file its owner's alone, and its name durable. Files beside it get the same mode.
+///
+/// By its path: closing a file that was opened here would drop SQLite's locks on it.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    }
+    journal::sync_dir_of(path)
 }
 
 /// Switches to write-ahead logging. SQLite does not wait where two do so at once.

@@ -10,6 +10,7 @@ mod tests;
 mod writer;
 
 use std::{
+    fmt,
     future::Future,
     io,
     path::{Path, PathBuf},
@@ -56,10 +57,9 @@ const PARTING: Duration = Duration::from_secs(2);
 /// Everything else blocks: from asynchronous code call it where blocking is allowed. Several
 /// processes may open the same file. Clones share everything; the last one that is dropped writes
 /// what is left, for at most two seconds: better is [`SqliteStore::close`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SqliteStore(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     path: PathBuf,
     durability: Durability,
@@ -202,6 +202,17 @@ impl SqliteStore {
     /// Errors: the file cannot be read; the keys in memory stay as they are.
     pub fn refresh(&self) -> Result<bool, StoreError> {
         self.0.keys.refresh()
+    }
+}
+
+/// The path and the counters: what waits may be many charges.
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.0.path)
+            .field("durability", &self.0.durability)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
     }
 }
 
