@@ -130,11 +130,15 @@ impl Labels {
     fn cost(&self, charge: &Charge) {
         let (provider, model) = (self.provider.clone(), self.model.clone());
         match charge.cost {
-            None => counter!("tollgate_cost_unknown_total", "provider" => provider, "model" => model)
-                .increment(1),
+            None => {
+                counter!("tollgate_cost_unknown_total", "provider" => provider, "model" => model)
+                    .increment(1)
+            }
             Some(cost) if cost.is_zero() => {}
-            Some(cost) => gauge!("tollgate_cost_usd_total", "provider" => provider, "model" => model)
-                .increment(cost.to_string().parse::<f64>().unwrap_or(0.0)),
+            Some(cost) => {
+                gauge!("tollgate_cost_usd_total", "provider" => provider, "model" => model)
+                    .increment(cost.to_string().parse::<f64>().unwrap_or(0.0))
+            }
         }
     }
 }

@@ -83,11 +83,7 @@ impl<L: Ledger + Clone, P: Prices + Clone> MeterLayer<L, P> {
 }
 
 /// How the usage is told; `None` for operations that tell none.
-fn profile(
-    protocol: Protocol,
-    target: Option<&Target>,
-    operation: Operation,
-) -> Option<Profile> {
+fn profile(protocol: Protocol, target: Option<&Target>, operation: Operation) -> Option<Profile> {
     let tells = matches!(operation, Operation::Generate | Operation::Embed);
     tells.then(|| Profile::of(protocol, target.map_or("", |target| &target.kind)))
 }

@@ -10,7 +10,8 @@ use tollgate_testkit::{Answer, Script, Upstream, body_contract};
 
 const UNASKED: &str = r#"{"model":"m","messages":[],"stream":true}"#;
 const WITH_COST: &str = r#"{"model":"m","messages":[],"usage":{"include":true}}"#;
-const STREAM_WITH_COST: &str = r#"{"model":"m","messages":[],"stream":true,"usage":{"include":true}}"#;
+const STREAM_WITH_COST: &str =
+    r#"{"model":"m","messages":[],"stream":true,"usage":{"include":true}}"#;
 
 #[tokio::test]
 async fn fault_54b_usage_that_was_not_asked_for_is_asked_for_and_taken_out_again() {
@@ -23,7 +24,10 @@ async fn fault_54b_usage_that_was_not_asked_for_is_asked_for_and_taken_out_again
             let bench = Bench::new(&CHAT, Answer::sse(script));
             let (body, charge) = bench.whole(post(CHAT.path, UNASKED)).await;
             assert_eq!(body, expected, "cut at {at}");
-            assert_eq!((cost(&charge).as_deref(), charge.usage.quality), (Some(PRICE), Quality::Exact));
+            assert_eq!(
+                (cost(&charge).as_deref(), charge.usage.quality),
+                (Some(PRICE), Quality::Exact)
+            );
             let asked = &bench.upstream.received()[0].json()["stream_options"]["include_usage"];
             assert_eq!(asked, true);
         }
@@ -85,10 +89,7 @@ async fn a_json_answer_tells_its_cost_to_whom_asked_for_it() {
         let response = bench.ask(post(CHAT.path, WITH_COST)).await;
         assert!(!response.headers().contains_key("content-length"), "it is longer now");
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        let expected = CHAT.json.replace(
-            r#""usage":{"#,
-            &format!(r#""usage":{{"cost":{PRICE},"#),
-        );
+        let expected = CHAT.json.replace(r#""usage":{"#, &format!(r#""usage":{{"cost":{PRICE},"#));
         assert_eq!(body, expected);
         assert_eq!(bench.upstream.received()[0].body(), r#"{"model":"m","messages":[]}"#);
     }
@@ -106,7 +107,8 @@ async fn a_stream_tells_its_cost_in_the_usage_it_asked_for() {
     let request = r#"{"model":"m","input":"x","stream":true,"usage":{"include":true}}"#;
     let bench = Bench::new(&RESPONSES, Answer::sse(RESPONSES.stream().split_every(11)));
     let (body, _) = bench.whole(post(RESPONSES.path, request)).await;
-    let expected = RESPONSES.text().replace(r#""usage":{"#, &format!(r#""usage":{{"cost":{PRICE},"#));
+    let expected =
+        RESPONSES.text().replace(r#""usage":{"#, &format!(r#""usage":{{"cost":{PRICE},"#));
     assert_eq!(body, expected);
 }
 
@@ -130,7 +132,8 @@ async fn openrouter_tells_its_cost_itself() {
 #[tokio::test]
 async fn a_broken_answer_that_was_held_leaves_as_far_as_it_came() {
     let script = Script::new(&CHAT.json[..70]).reset();
-    let answer = Answer::new(http::StatusCode::OK, script).header("content-type", "application/json");
+    let answer =
+        Answer::new(http::StatusCode::OK, script).header("content-type", "application/json");
     let bench = Bench::new(&CHAT, answer);
     let mut body = bench.ask(post(CHAT.path, WITH_COST)).await.into_body();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), CHAT.json[..70]);

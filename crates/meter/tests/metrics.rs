@@ -86,7 +86,11 @@ impl Recorder for Series {
 }
 
 /// Asks once per answer, and gives what was counted.
-fn counted(spoken: &Spoken, answers: Vec<Answer>, ledger: Metrics<MemoryLedger>) -> BTreeMap<String, f64> {
+fn counted(
+    spoken: &Spoken,
+    answers: Vec<Answer>,
+    ledger: Metrics<MemoryLedger>,
+) -> BTreeMap<String, f64> {
     let series = Series::default();
     let asked = answers.len();
     let layer = MeterLayer::new(ledger, prices()).target(spoken.target());
@@ -106,14 +110,18 @@ fn counted(spoken: &Spoken, answers: Vec<Answer>, ledger: Metrics<MemoryLedger>)
 
 #[test]
 fn tokens_cost_and_times_are_counted_by_target() {
-    let answers = vec![Answer::json(200, CHAT.json), Answer::json(200, CHAT.json), Answer::json(500, "{}")];
+    let answers =
+        vec![Answer::json(200, CHAT.json), Answer::json(200, CHAT.json), Answer::json(500, "{}")];
     let seen = counted(&CHAT, answers, Metrics::new(MemoryLedger::new()));
     let of = |name: &str| seen.get(name).copied();
     assert_eq!(of("tollgate_tokens_total provider=openai model=m kind=input"), Some(120.0));
     assert_eq!(of("tollgate_tokens_total provider=openai model=m kind=cache_read"), Some(80.0));
     assert_eq!(of("tollgate_tokens_total provider=openai model=m kind=output"), Some(40.0));
     assert_eq!(of("tollgate_attempts_total provider=openai model=m ending=complete"), Some(2.0));
-    assert_eq!(of("tollgate_attempts_total provider=openai model=m ending=server_error"), Some(1.0));
+    assert_eq!(
+        of("tollgate_attempts_total provider=openai model=m ending=server_error"),
+        Some(1.0)
+    );
     let cost = of("tollgate_cost_usd_total provider=openai model=m").unwrap();
     assert!((cost - 0.000528).abs() < 1e-9, "{cost}");
     assert_eq!(of("tollgate_attempt_seconds provider=openai model=m"), Some(3.0));
@@ -165,6 +173,10 @@ fn models_beyond_the_cap_are_other() {
 
 #[test]
 fn an_estimate_counts_like_what_was_told() {
-    let seen = counted(&MESSAGES, vec![Answer::json(200, r#"{"content":[{"type":"text","text":"1234567"}]}"#)], Metrics::new(MemoryLedger::new()));
+    let seen = counted(
+        &MESSAGES,
+        vec![Answer::json(200, r#"{"content":[{"type":"text","text":"1234567"}]}"#)],
+        Metrics::new(MemoryLedger::new()),
+    );
     assert_eq!(seen["tollgate_tokens_total provider=anthropic model=m kind=output"], 2.0);
 }

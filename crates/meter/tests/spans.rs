@@ -135,7 +135,8 @@ fn failures_and_clients_that_leave_are_told_apart() {
 fn nothing_of_the_conversation_or_a_credential_is_in_it() {
     let fields = span(|| async {
         let bench = Bench::new(&CHAT, Answer::sse(CHAT.stream()));
-        let body = r#"{"model":"m","messages":[{"content":"a secret"}],"stream":true,"user":"u-1"}"#;
+        let body =
+            r#"{"model":"m","messages":[{"content":"a secret"}],"stream":true,"user":"u-1"}"#;
         let mut request = common::post(CHAT.path, body);
         request.headers_mut().insert("authorization", "Bearer sk-1".parse().unwrap());
         bench.ask(request).await.into_body().collect().await.unwrap();

@@ -12,10 +12,7 @@ use tollgate_core::{Attempt, Call, Cause, Class, Deadline, Ending, Protocol, Str
 use tollgate_wire::{Automaton, Seen, dialect};
 
 use super::Deadlines;
-use crate::{
-    DecodeError, Decoder, Framing,
-    Media,
-};
+use crate::{DecodeError, Decoder, Framing, Media};
 
 /// Runs the clocks of one request on one timer, which is set again only when it fires too early.
 #[derive(Debug)]
