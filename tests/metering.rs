@@ -39,6 +39,18 @@ const INCONSISTENT: [(&str, &str); 5] = [
     ),
 ];
 
+/// Answers with status 200 that end in an error, and how.
+const FAILED: [(&str, &str); 2] = [
+    (
+        "pydantic-ai-openrouter-test-openrouter-stream-error-0-267b11",
+        "the host's own error event, after usage was told",
+    ),
+    (
+        "pydantic-ai-groq-test-tool-use-failed-error-streaming-0-9cdccc",
+        "the model called a tool that was not offered",
+    ),
+];
+
 fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials()).exit();
 }
@@ -130,7 +142,7 @@ impl Case {
         // A client that asked for usage gets every byte.
         request.extensions_mut().insert(self.call().await?);
         let service = layer.layer(inner);
-        let response = service.oneshot(request).await.map_err(|never| match never {})?;
+        let response = service.oneshot(request).await.expect("infallible");
         let body = response.into_body().collect().await.map_err(|e| e.to_string())?.to_bytes();
         if body != self.recording.response.body() {
             return Err("the bytes changed".to_owned());
@@ -155,6 +167,10 @@ impl Case {
 
     fn request(&self) -> http::Request<Full<Bytes>> {
         let mut request = self.recording.request.to_request();
+        if self.recording.request.body().is_empty() {
+            // Some recordings are of answers alone.
+            *request.body_mut() = Full::from("{}");
+        }
         let path = match self.recording.request.query.as_str() {
             "" => self.path.clone(),
             query => format!("{}?{query}", self.path),
@@ -181,12 +197,18 @@ impl Case {
             Some(_) => Quality::Exact,
             None => Quality::Estimated,
         };
-        let fails = id.ends_with("stream-error-0-267b11");
+        let fails = FAILED.iter().any(|(name, _)| *name == id);
         if (charge.ending == Ending::Complete) == fails {
             return Err(format!("ended as {:?}", charge.ending));
         }
         if charge.usage.quality != quality && !fails {
             return Err(format!("{:?}, expected {quality:?}", charge.usage.quality));
+        }
+        if charge.usage.quality == Quality::Absent {
+            return match charge.cost.is_some_and(|cost| cost.is_zero()) {
+                true => Ok(()),
+                false => Err(format!("{:?} for nothing", charge.cost)),
+            };
         }
         let own = price_of(&self.target(), &charge.usage, charge);
         if charge.cost != own.cost() {
