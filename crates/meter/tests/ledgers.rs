@@ -42,9 +42,9 @@ impl Ledger for Disk {
     }
 }
 
-async fn next<B: http_body::Body + Unpin>(body: &mut B) -> Poll<Option<Bytes>>
+async fn next<B>(body: &mut B) -> Poll<Option<Bytes>>
 where
-    B: http_body::Body<Data = Bytes>,
+    B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Debug,
 {
     poll_fn(|cx| {
@@ -271,10 +271,7 @@ impl Play {
 
     fn request(&self) -> http::Request<http_body_util::Full<Bytes>> {
         let spoken = ALL[self.spoken];
-        let request = match (self.stream, self.asks) {
-            (true, _) => spoken.stream_request,
-            (false, _) => spoken.request,
-        };
+        let request = if self.stream { spoken.stream_request } else { spoken.request };
         let path = if self.stream { spoken.stream_path } else { spoken.path };
         match self.asks && self.spoken < 2 {
             true => post(path, request.replacen('{', r#"{"usage":{"include":true},"#, 1)),
