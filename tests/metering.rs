@@ -255,8 +255,8 @@ impl Told {
                 top.or(value.pointer("/x_groq/usage")).cloned()
             }
         });
-        let usage = usage.filter(|usage| usage.as_object().is_some_and(|map| !map.is_empty()));
-        Some(Self { usage: usage.last()?, protocol })
+        let mut usage = usage.filter(|usage| usage.as_object().is_some_and(|map| !map.is_empty()));
+        Some(Self { usage: usage.next_back()?, protocol })
     }
 
     /// The figures a reader cannot take in two ways: the prompt where all of it is one number, and
