@@ -16,9 +16,9 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body::{Body as _, Frame, SizeHint};
-use tollgate_catalog::Catalogue;
-use tollgate_core::{Body, Call, CallFacts, Operation, Protocol, Target};
-use tollgate_meter::{Charge, Ledger, MeterLayer};
+use tollgate_catalog::{Catalogue, Occasion};
+use tollgate_core::{Body, Call, CallFacts, Operation, Protocol, Quality, Target, Usage};
+use tollgate_meter::{Charge, Ledger, MeterLayer, Prices};
 use tower::{Layer, Service};
 
 const EVENTS: usize = 256;
@@ -154,5 +154,21 @@ fn bench(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, bench);
+/// The part of a request that is the price of its usage.
+fn pricing(c: &mut Criterion) {
+    let host = http::Uri::from_static("https://api.openai.com/v1");
+    let target = Target::new("openai", Protocol::OpenAiChat, "gpt-4o", host);
+    let mut usage = Usage::default();
+    usage.prompt.text = Some(100);
+    usage.output.text = Some(150);
+    usage.served.model = Some("gpt-4o-2024-08-06".to_owned());
+    usage.quality = Quality::Exact;
+    let prices = Catalogue::builtin();
+    let occasion = Occasion::default();
+    c.bench_function("request/price", |b| {
+        b.iter(|| Prices::price(&prices, &target, &usage, &occasion));
+    });
+}
+
+criterion_group!(benches, bench, pricing);
 criterion_main!(benches);
