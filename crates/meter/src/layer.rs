@@ -6,7 +6,8 @@ use tower_layer::Layer;
 
 use crate::{Background, Meter, drain::Drains};
 
-/// Layer of [`Meter`].
+/// Layer of [`Meter`], which records one [`Charge`](crate::Charge) for each attempt. See the
+/// [module](crate).
 pub struct MeterLayer<L, P> {
     pub(crate) ledger: L,
     pub(crate) prices: P,
@@ -41,6 +42,7 @@ impl<L, P> MeterLayer<L, P> {
 
     /// Sets for how long an answer is read on when its client has left, so that its usage is known
     /// and not estimated; `background` runs that work, and should be awaited at shutdown.
+    /// Only an answer that has begun is read on, and only where its rest would tell more.
     /// Default: the upstream is told at once, and the usage is estimated.
     ///
     /// `None` for a target is the default for it.

@@ -288,9 +288,10 @@ impl Events {
         }
         if let Some(mut decoder) = self.decoder.take() {
             decoder.push(frame.clone());
-            if self.took_out {
-                // The end of a line may be cut in two.
-                self.cut.forget(decoder.position());
+            // The end of its line may be cut in two: the rest goes the way of the event.
+            match self.took_out {
+                true => self.cut.forget(decoder.position()),
+                false => self.cut.release(decoder.position(), to.out),
             }
             self.decoder = self.events(&mut decoder, cost, to).then_some(decoder);
         }

@@ -37,11 +37,14 @@ pub struct Metrics<L> {
     models: Models,
 }
 
+/// A provider and a model.
+type Named = (Arc<str>, Arc<str>);
+
 /// The models that have labels of their own.
 #[derive(Clone, Debug)]
 struct Models {
     most: usize,
-    known: Arc<RwLock<HashSet<(Arc<str>, Arc<str>)>>>,
+    known: Arc<RwLock<HashSet<Named>>>,
 }
 
 impl<L> Metrics<L> {
@@ -132,12 +135,12 @@ impl Labels {
         match charge.cost {
             None => {
                 counter!("tollgate_cost_unknown_total", "provider" => provider, "model" => model)
-                    .increment(1)
+                    .increment(1);
             }
             Some(cost) if cost.is_zero() => {}
             Some(cost) => {
                 gauge!("tollgate_cost_usd_total", "provider" => provider, "model" => model)
-                    .increment(cost.to_string().parse::<f64>().unwrap_or(0.0))
+                    .increment(cost.to_string().parse::<f64>().unwrap_or(0.0));
             }
         }
     }

@@ -36,7 +36,7 @@ fn media(mut text: &[u8], mut inside: Option<usize>, surplus: &mut usize) -> Opt
         if inside.is_some() {
             return inside;
         }
-        let Some(at) = begins(text) else { return None };
+        let at = begins(text)?;
         text = &text[at..];
         inside = Some(0);
     }

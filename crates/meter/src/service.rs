@@ -18,7 +18,7 @@ use crate::{
     meter::Undo,
 };
 
-/// Service that records one charge for each attempt. See the [crate](crate).
+/// Service that records one charge for each attempt. See [`MeterLayer`].
 pub struct Meter<S, L, P> {
     inner: S,
     layer: MeterLayer<L, P>,

@@ -104,8 +104,7 @@ fn counted(
             }
         });
     });
-    let seen = series.0.lock().unwrap().clone();
-    seen
+    series.0.lock().unwrap().clone()
 }
 
 #[test]

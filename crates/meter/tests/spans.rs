@@ -22,7 +22,9 @@ type Fields = BTreeMap<&'static str, String>;
 
 /// Keeps the fields of every span, and how often it was entered and closed.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<(span::Id, Fields, usize, usize)>>>);
+struct Kept(Arc<Mutex<Vec<Seen>>>);
+
+type Seen = (span::Id, Fields, usize, usize);
 
 struct Reading<'a>(&'a mut Fields);
 
