@@ -1,0 +1,243 @@
+//! Tools and the choice among them, both ways.
+
+use tollgate_core::{Protocol, Refusal, SchemaDialect};
+
+use super::NAMES;
+use crate::{
+    codec::Onto,
+    json::{Bad, Fields, Json, Node, Object, Raw},
+    model::{
+        CallKind, Conversation, CustomTool, Field, FunctionTool, Native, ServerTool,
+        ServerToolKind, Tool, ToolChoice,
+    },
+    restore::FREE_TEXT_SCHEMA,
+    schema::{self, Loss},
+    warning::{Code, Report},
+};
+
+const ME: Protocol = Protocol::Gemini;
+
+pub(super) fn read(body: &mut Fields<'_>, c: &mut Conversation) -> Result<(), Bad> {
+    for (i, node) in body.array("tools")?.into_iter().enumerate() {
+        tool(node, &mut c.tools).map_err(|bad| bad.under(format!("tools[{i}]")))?;
+    }
+    let Some(config) = body.fields("toolConfig")? else { return Ok(()) };
+    let mut config = config.camel();
+    if let Some(choice) = config.fields("functionCallingConfig")? {
+        let path = "toolConfig.functionCallingConfig";
+        c.tool_choice = self::choice(choice.camel()).map_err(|bad| bad.under(path))?;
+    }
+    for (key, name) in [
+        ("retrievalConfig", "toolConfig.retrievalConfig"),
+        ("includeServerSideToolInvocations", "toolConfig.includeServerSideToolInvocations"),
+    ] {
+        let value = config.raw(key);
+        c.native.extend(value.map(|value| Native { name, value, essential: false }));
+    }
+    let extra = config.extra().0.into_iter();
+    c.extra.0.extend(extra.map(|(key, value)| (format!("toolConfig.{key}").into(), value)));
+    Ok(())
+}
+
+/// One object may hold several tools.
+fn tool(node: Node<'_>, out: &mut Vec<Tool>) -> Result<(), Bad> {
+    let mut fields = node.fields().ok_or(Bad::new("", "must be an object"))?.camel();
+    for (i, node) in fields.array("functionDeclarations")?.into_iter().enumerate() {
+        let under = |bad: Bad| bad.under(format!("functionDeclarations[{i}]"));
+        let declaration = node.fields().ok_or(Bad::new("", "must be an object")).map_err(under)?;
+        out.push(Tool::Function(function(declaration.camel()).map_err(under)?));
+    }
+    for (name, value) in fields.extra().0 {
+        let searches = name.as_ref() == "googleSearch" || name.as_ref() == "googleSearchRetrieval";
+        let kind = if searches { web_search() } else { ServerToolKind::Other };
+        out.push(Tool::Server(ServerTool { kind, name: name.into_string(), value }));
+    }
+    Ok(())
+}
+
+fn web_search() -> ServerToolKind {
+    ServerToolKind::WebSearch {
+        allowed_domains: Vec::new(),
+        blocked_domains: Vec::new(),
+        location: None,
+        context_size: None,
+        max_uses: None,
+    }
+}
+
+fn function(mut fields: Fields<'_>) -> Result<FunctionTool, Bad> {
+    let subset = fields.raw("parameters").map(|schema| schema::from_gemini(&schema));
+    Ok(FunctionTool {
+        name: fields.need("name")?,
+        description: fields.string("description")?,
+        schema: fields.raw("parametersJsonSchema").or(subset),
+        extra: fields.extra(),
+        ..FunctionTool::default()
+    })
+}
+
+fn choice(mut fields: Fields<'_>) -> Result<Option<ToolChoice>, Bad> {
+    let names = fields.strings("allowedFunctionNames")?;
+    let mode = fields.string("mode")?.unwrap_or_default().to_ascii_uppercase();
+    let allowed = |required, names| ToolChoice::Allowed { required, names, native: None };
+    Ok(match (mode.as_str(), names.as_slice()) {
+        ("NONE", _) => Some(ToolChoice::None),
+        ("ANY", []) => Some(ToolChoice::Required),
+        ("ANY", [name]) => {
+            Some(ToolChoice::Named { name: name.clone(), kind: CallKind::Function })
+        }
+        ("ANY", _) => Some(allowed(true, names)),
+        ("AUTO" | "VALIDATED", []) => Some(ToolChoice::Auto),
+        ("AUTO" | "VALIDATED", _) => Some(allowed(false, names)),
+        ("" | "MODE_UNSPECIFIED", _) => None,
+        _ => return Err(Bad::new("mode", "is not a known mode")),
+    })
+}
+
+/// The tools, all functions in one object.
+pub(super) fn write<'a>(
+    c: &'a Conversation,
+    onto: &Onto<'_>,
+    report: &mut Report,
+) -> Vec<Json<'a>> {
+    let mut functions: Vec<Json<'a>> = Vec::new();
+    let mut servers: Vec<Json<'a>> = Vec::new();
+    for (at, tool) in c.tools.iter().enumerate() {
+        match tool {
+            Tool::Function(tool) => functions.push(declaration(tool, at, c.source, onto, report)),
+            Tool::Custom(tool) => functions.push(custom(tool, at, report)),
+            Tool::Server(tool) => servers.extend(server(tool, at, c.source, onto, report)),
+        }
+    }
+    let functions = (!functions.is_empty())
+        .then(|| Json::from(Object::new().with("functionDeclarations", functions)));
+    functions.into_iter().chain(servers).collect()
+}
+
+fn declaration<'a>(
+    tool: &'a FunctionTool,
+    at: usize,
+    source: Protocol,
+    onto: &Onto<'_>,
+    report: &mut Report,
+) -> Json<'a> {
+    if tool.cache.is_some() {
+        report.path(Code::CacheHintDropped, &format!("tools[{at}].cache_control"));
+    }
+    if tool.strict == Some(true) {
+        report.path(Code::DroppedField, &format!("tools[{at}].strict"));
+    }
+    let mut out = Object::new()
+        .with("name", NAMES.fit(tool.namespace.as_deref(), &tool.name))
+        .maybe("description", tool.description.as_ref());
+    if let Some(schema) = &tool.schema {
+        put_schema(&mut out, schema, at, source, onto, report);
+    }
+    if source == ME {
+        for (key, value) in &tool.extra.0 {
+            out.put(key.as_ref(), value);
+        }
+    }
+    out.into()
+}
+
+fn put_schema<'a>(
+    out: &mut Object<'a>,
+    schema: &'a Raw,
+    at: usize,
+    source: Protocol,
+    onto: &Onto<'_>,
+    report: &mut Report,
+) {
+    let mut loss = Loss::default();
+    match onto.caps.schema {
+        SchemaDialect::JsonSchema if source == ME => out.put("parametersJsonSchema", schema),
+        SchemaDialect::JsonSchema => {
+            out.put("parametersJsonSchema", schema::json_schema(schema, &mut loss));
+        }
+        SchemaDialect::OpenApiSubset => {
+            if let Some(schema) = schema::openapi(schema, &mut loss) {
+                out.put("parameters", schema);
+            }
+        }
+    }
+    warn(loss, &format!("tools[{at}]"), report);
+}
+
+/// Reports what a schema lost.
+pub(super) fn warn(loss: Loss, path: &str, report: &mut Report) {
+    if loss.constraint {
+        report.path(Code::SchemaConstraintDropped, path);
+    }
+    if loss.downgraded {
+        report.path(Code::SchemaDowngraded, path);
+    }
+}
+
+fn custom<'a>(tool: &'a CustomTool, at: usize, report: &mut Report) -> Json<'a> {
+    if tool.grammar.is_some() {
+        report.path(Code::DroppedField, &format!("tools[{at}].format"));
+    }
+    Object::new()
+        .with("name", NAMES.fit(tool.namespace.as_deref(), &tool.name))
+        .maybe("description", tool.description.as_ref())
+        .with("parametersJsonSchema", Json::Raw(FREE_TEXT_SCHEMA.into()))
+        .into()
+}
+
+fn server<'a>(
+    tool: &'a ServerTool,
+    at: usize,
+    source: Protocol,
+    onto: &Onto<'_>,
+    report: &mut Report,
+) -> Option<Json<'a>> {
+    if source == ME {
+        return Some(Object::new().with(tool.name.as_str(), &tool.value).into());
+    }
+    let path = format!("tools[{at}]");
+    match &tool.kind {
+        ServerToolKind::WebSearch { allowed_domains, blocked_domains, .. }
+            if onto.caps.server_web_search != Some(false) =>
+        {
+            if !allowed_domains.is_empty() || !blocked_domains.is_empty() {
+                report.path(Code::DroppedField, &path);
+            }
+            Some(Object::new().with("googleSearch", Object::new()).into())
+        }
+        _ => {
+            report.path(Code::ServerToolDropped, &path);
+            None
+        }
+    }
+}
+
+/// The choice among the tools.
+///
+/// Errors: the choice forces a tool that cannot be carried.
+pub(super) fn write_choice<'a>(
+    c: &'a Conversation,
+    report: &mut Report,
+) -> Result<Option<Object<'a>>, Refusal> {
+    if c.parallel_tools == Some(false) {
+        report.field(Code::DroppedField, Field::ParallelTools);
+    }
+    let functions = c.tools.iter().any(|tool| tool.name().is_some());
+    let Some(choice) = c.tool_choice.as_ref() else { return Ok(None) };
+    let (mode, names): (_, &[String]) = match choice {
+        ToolChoice::Server { name, .. } => {
+            let why = format!("forces `{name}`, a tool this model's protocol has not");
+            return Err(report.refuse(Field::ToolChoice, &why));
+        }
+        _ if !functions && c.source != ME => return Ok(None),
+        ToolChoice::Auto => ("AUTO", &[]),
+        ToolChoice::None => ("NONE", &[]),
+        ToolChoice::Required => ("ANY", &[]),
+        ToolChoice::Named { name, .. } => ("ANY", std::slice::from_ref(name)),
+        ToolChoice::Allowed { required: true, names, .. } => ("ANY", names),
+        ToolChoice::Allowed { required: false, names, .. } => ("VALIDATED", names),
+    };
+    let names = names.iter().map(|name| NAMES.fit(None, name));
+    let config = Object::new().with("mode", mode).some("allowedFunctionNames", names);
+    Ok(Some(config))
+}

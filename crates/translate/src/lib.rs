@@ -1,0 +1,36 @@
+//! Requests and answers of one LLM protocol in the words of another.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod answers;
+pub mod anthropic_messages;
+mod carrier;
+mod codec;
+mod date;
+mod effort;
+mod embed;
+mod envelope;
+pub mod gemini;
+mod ids;
+pub mod json;
+mod lost;
+mod media;
+pub mod model;
+mod names;
+mod openai;
+pub mod openai_chat;
+pub mod openai_responses;
+mod restore;
+mod schema;
+mod search;
+mod shape;
+mod state;
+mod warning;
+
+pub use tollgate_core;
+
+pub use self::{
+    codec::{Asked, Codec, Incoming, Onto, Outgoing, codec},
+    embed::{EmbedAnswer, EmbedRequest},
+    restore::Restore,
+    warning::{Code, Report, Warning, Warnings},
+};
