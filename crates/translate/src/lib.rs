@@ -4,11 +4,13 @@
 mod answers;
 pub mod anthropic_messages;
 mod carrier;
+pub mod case;
 mod codec;
 mod date;
 mod effort;
 mod embed;
 mod envelope;
+mod exchange;
 pub mod gemini;
 mod ids;
 pub mod json;
@@ -31,6 +33,7 @@ pub use tollgate_core;
 pub use self::{
     codec::{Asked, Codec, Incoming, Onto, Outgoing, codec},
     embed::{EmbedAnswer, EmbedRequest},
+    exchange::{Exchange, Kind, Policy, Translator, error, models, render},
     restore::Restore,
     warning::{Code, Report, Warning, Warnings},
 };

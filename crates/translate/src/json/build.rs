@@ -157,6 +157,12 @@ impl<'a> Object<'a> {
         self.maybe(key, (!value.is_empty()).then_some(value))
     }
 
+    /// Adds the members of another.
+    pub(crate) fn join(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
