@@ -99,9 +99,12 @@ pub(super) fn write(
         .with("content", content)
         .with("stop_reason", reason)
         .with("stop_sequence", sequence.map_or(Json::Null, Json::from))
-        .maybe("stop_details", stop_details(candidate, reason))
+        .with("stop_details", stop_details(candidate, reason).map_or(Json::Null, Json::from))
         .with("usage", usage::write(answer.usage.as_ref()));
-    let body = with_extra(body, &answer.extra, answer.source == ME);
+    let own = answer.source == ME;
+    let container = answer.extra.get("container").filter(|_| own).is_none();
+    let body = if container { body.with("container", Json::Null) } else { body };
+    let body = with_extra(body, &answer.extra, own);
     Ok(Json::from(body).to_bytes())
 }
 
@@ -207,7 +210,9 @@ impl Writer<'_, '_> {
             .with("id", ids::narrow(&call.id))
             .with("name", NAMES.fit(call.namespace.as_deref(), &call.name))
             .with("input", input);
-        out.push(with_extra(block, &call.extra, self.own).into());
+        let direct = !self.own || call.extra.get("caller").is_none();
+        let caller = direct.then(|| Object::of("direct"));
+        out.push(with_extra(block.maybe("caller", caller), &call.extra, self.own).into());
     }
 
     fn finish<'c>(&mut self, candidate: &'c Candidate) -> (&'static str, Option<&'c str>) {

@@ -94,6 +94,11 @@ fn tool_use(mut fields: Fields<'_>) -> Result<ToolCall, Bad> {
     });
     let mut call = ToolCall::new(fields.need("id")?, fields.need("name")?, args);
     call.cache = hint(&mut fields);
+    // Called by the model itself: what every call is.
+    let direct = |node: Node<'_>| node.get("type").and_then(Node::str).is_some_and(|t| t == "direct");
+    if fields.peek("caller").is_some_and(direct) {
+        fields.take("caller");
+    }
     call.extra = fields.extra();
     Ok(call)
 }

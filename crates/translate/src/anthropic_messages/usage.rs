@@ -48,7 +48,7 @@ fn written(node: Node<'_>) -> Vec<(Ttl, InTokens)> {
 
 pub(super) fn write<'a>(usage: Option<&Usage>) -> Object<'a> {
     let Some(usage) = usage else {
-        return Object::new().with("input_tokens", 0_u64).with("output_tokens", 0_u64);
+        return write(Some(&Usage::default()));
     };
     let input = usage.prompt.total().saturating_add(usage.tool_in.unwrap_or(0));
     let by = |ttl| usage.write.iter().filter(|w| w.0 == ttl).map(|w| w.1.total()).sum::<u64>();
@@ -64,14 +64,23 @@ pub(super) fn write<'a>(usage: Option<&Usage>) -> Object<'a> {
         .with("input_tokens", input)
         .with("cache_creation_input_tokens", total)
         .with("cache_read_input_tokens", usage.read.total())
-        .maybe("cache_creation", split)
+        .with("cache_creation", split.map_or(Json::Null, Json::from))
         .with("output_tokens", usage.output_total())
         .maybe("output_tokens_details", details)
-        .filled("server_tool_use", server_tools(usage))
+        .with("server_tool_use", server_tools(usage))
+        .with("service_tier", Json::Null)
+        .with("inference_geo", Json::Null)
 }
 
-fn server_tools<'a>(usage: &Usage) -> Object<'a> {
-    let named = usage.tools.iter().filter(|(kind, _)| matches!(kind.as_str(), "web_search" | "web_fetch"));
-    let members = named.map(|(kind, n)| (format!("{kind}_requests").into(), Json::from(*n)));
-    Object(members.collect())
+/// Both counts, or nothing where neither tool was used.
+fn server_tools<'a>(usage: &Usage) -> Json<'a> {
+    let count = |kind: &str| usage.tools.get(kind).copied();
+    let (search, fetch) = (count("web_search"), count("web_fetch"));
+    if search.is_none() && fetch.is_none() {
+        return Json::Null;
+    }
+    Object::new()
+        .with("web_search_requests", search.unwrap_or(0))
+        .with("web_fetch_requests", fetch.unwrap_or(0))
+        .into()
 }

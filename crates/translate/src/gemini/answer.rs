@@ -74,7 +74,7 @@ fn candidate(node: Node<'_>, at: usize, seed: &str) -> Result<Candidate, Bad> {
     if let Some(grounding) = fields.peek("groundingMetadata") {
         grounding::cite(&mut out, grounding);
     }
-    let native = fields.string("finishReason")?.unwrap_or_default();
+    let native = fields.take("finishReason").map(reason).unwrap_or_default();
     let message = fields.string("finishMessage")?;
     let detail = message.map(|message| FinishDetail { category: None, message: Some(message) });
     let finish = finish(&native, &out);
@@ -87,6 +87,26 @@ fn candidate(node: Node<'_>, at: usize, seed: &str) -> Result<Candidate, Bad> {
         parts: out,
         extra: fields.extra(),
     })
+}
+
+/// Clients that ask for enumerations as numbers get them so.
+const REASONS: [&str; 11] = [
+    "FINISH_REASON_UNSPECIFIED",
+    "STOP",
+    "MAX_TOKENS",
+    "SAFETY",
+    "RECITATION",
+    "OTHER",
+    "LANGUAGE",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "MALFORMED_FUNCTION_CALL",
+];
+
+fn reason(node: Node<'_>) -> String {
+    let number = || REASONS.get(usize::try_from(node.u64()?).ok()?);
+    node.string().unwrap_or_else(|| number().copied().unwrap_or("OTHER").to_owned())
 }
 
 fn finish(native: &str, parts: &[Part]) -> Finish {

@@ -76,9 +76,17 @@ fn function(mut fields: Fields<'_>) -> Result<FunctionTool, Bad> {
     })
 }
 
+/// A mode's name, also of one written as a number.
+fn mode(node: Node<'_>) -> String {
+    let modes = ["", "AUTO", "ANY", "NONE", "VALIDATED"];
+    let number = || modes.get(usize::try_from(node.u64()?).ok()?);
+    let name = node.string().map(|name| name.to_ascii_uppercase());
+    name.unwrap_or_else(|| number().copied().unwrap_or("?").to_owned())
+}
+
 fn choice(mut fields: Fields<'_>) -> Result<Option<ToolChoice>, Bad> {
     let names = fields.strings("allowedFunctionNames")?;
-    let mode = fields.string("mode")?.unwrap_or_default().to_ascii_uppercase();
+    let mode = fields.take("mode").map(mode).unwrap_or_default();
     let allowed = |required, names| ToolChoice::Allowed { required, names, native: None };
     Ok(match (mode.as_str(), names.as_slice()) {
         ("NONE", _) => Some(ToolChoice::None),

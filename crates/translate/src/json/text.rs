@@ -16,6 +16,14 @@ impl Raw {
         Node::parse(text.as_bytes()).ok().map(Node::raw)
     }
 
+    /// Returns the value a text is as it was spelled; on one line, whatever it takes.
+    pub(crate) fn spelled(text: &str) -> Option<Self> {
+        if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
+            return Self::parse(text);
+        }
+        Node::parse(text.as_bytes()).ok().map(|_| Self(text.trim().into()))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

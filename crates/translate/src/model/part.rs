@@ -170,7 +170,7 @@ impl ToolCall {
 /// The arguments of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Args {
-    /// A JSON object.
+    /// A JSON object, spelled as it came.
     Json(Raw),
     /// A custom tool's input, or arguments that are no JSON object; verbatim.
     Text(String),
@@ -182,7 +182,7 @@ impl Args {
         if text.trim().is_empty() {
             return Self::empty();
         }
-        match Raw::parse(text).filter(Raw::is_object) {
+        match Raw::spelled(text).filter(Raw::is_object) {
             Some(object) => Self::Json(object),
             None => Self::Text(text.to_owned()),
         }

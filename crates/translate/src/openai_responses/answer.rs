@@ -205,6 +205,13 @@ fn envelope_of<'a>(
     }
     body.put("reasoning", reasoning_of(echoed("reasoning")));
     let usage = answer.usage.as_ref();
+    if answer.source == ME {
+        for (key, value) in &answer.extra.0 {
+            if !body.has(key) {
+                body.put(key.as_ref(), value);
+            }
+        }
+    }
     body.put("usage", usage.map_or(Json::Null, |usage| openai::put_usage(usage, &USAGE).into()));
     body
 }

@@ -95,9 +95,18 @@ const NUMBERS: [&str; 8] = [
     "maximum",
 ];
 
+/// The types as numbers, which some clients write.
+const TYPES: [&str; 8] =
+    ["object", "string", "number", "integer", "boolean", "array", "object", "null"];
+
 fn plain(object: &mut Object<'_>) {
-    if let Some(Json::Str(kind)) = object.get_mut("type") {
-        *kind = kind.to_ascii_lowercase().into();
+    match object.get_mut("type") {
+        Some(Json::Str(kind)) => *kind = kind.to_ascii_lowercase().into(),
+        Some(Json::Raw(number)) => {
+            let named = number.parse::<usize>().ok().and_then(|at| TYPES.get(at));
+            object.set("type", named.copied().unwrap_or("object"));
+        }
+        _ => {}
     }
     for key in NUMBERS {
         if let Some(value) = object.get_mut(key)

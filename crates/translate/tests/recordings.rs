@@ -1,0 +1,366 @@
+//! Real traffic through the codecs.
+//!
+//! Each recorded request and whole answer is read and written again in its own protocol, where
+//! nothing may be lost, and in each other protocol, where the result must fit that provider's own
+//! schema. The recordings stand in `$TOLLGATE_SHARED/fixtures/recorded`, the schemas in
+//! `$TOLLGATE_SHARED/specs`, by default beside the workspace; without them every test is listed
+//! as ignored, and with `CI=true` their absence is a failure.
+
+mod tree;
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use jsonschema::Validator;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tollgate_core::{Caps, Protocol};
+use tollgate_testkit::{Recording, recordings, shared_trial};
+use tollgate_translate::{Asked, Incoming, Onto, Report, codec};
+use tree::Tree;
+
+const FOLDERS: [(&str, Protocol); 5] = [
+    ("openai-chat", Protocol::OpenAiChat),
+    ("other-openai-compatible", Protocol::OpenAiChat),
+    ("openai-responses", Protocol::OpenAiResponses),
+    ("anthropic-messages", Protocol::AnthropicMessages),
+    ("gemini", Protocol::Gemini),
+];
+
+fn main() {
+    let mut trials = Vec::new();
+    for (folder, from) in FOLDERS {
+        let name = format!("{folder} loses nothing in its own protocol");
+        trials.push(trial(&name, move |_| own(folder, from)));
+        for to in Protocol::ALL {
+            let name = format!("requests of {folder} fit {to}");
+            trials.push(trial(&name, move |shared| requests(shared, folder, from, to)));
+            let name = format!("answers of {folder} fit {to}");
+            trials.push(trial(&name, move |shared| answers(shared, folder, from, to)));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn trial(
+    name: &str,
+    test: impl FnOnce(&Path) -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    shared_trial("fixtures/recorded", name, move |recorded| {
+        test(recorded.ancestors().nth(2).unwrap())
+    })
+}
+
+fn of(folder: &str) -> Result<Vec<Recording>, Failed> {
+    let all = recordings(folder).map_err(|absent| absent.to_string())?;
+    Ok(all.into_iter().filter(|each| each.response.status().is_success()).collect())
+}
+
+/// Fails if anything went wrong, with the first few of it.
+fn verdict(wrong: &[String]) -> Result<(), Failed> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let shown = wrong.iter().take(12).cloned().collect::<Vec<_>>().join("\n");
+    Err(format!("{} wrong:\n{shown}", wrong.len()).into())
+}
+
+/// What the path says beside the body.
+fn incoming<'a>(recording: &'a Recording, body: &'a [u8]) -> Incoming<'a> {
+    let path = recording.request.path.as_str();
+    let model = path.split_once("models/").and_then(|(_, rest)| rest.rsplit_once(':'));
+    Incoming {
+        model: model.map(|(model, _)| model),
+        stream: path.contains("stream"),
+        batch: false,
+        body,
+    }
+}
+
+/// Whether the body is a request of the protocol at all.
+fn is_request(from: Protocol, recording: &Recording) -> bool {
+    let body = recording.request.body();
+    let text = String::from_utf8_lossy(&body);
+    let path = &recording.request.path;
+    let named = path.contains("models/") || text.contains("\"model\"");
+    let generates = match from {
+        Protocol::OpenAiChat => text.contains("\"messages\""),
+        Protocol::OpenAiResponses => path.ends_with("/responses") && body.len() > 2,
+        Protocol::AnthropicMessages => text.contains("\"messages\""),
+        _ => text.contains("\"contents\""),
+    };
+    named && generates
+}
+
+fn own(folder: &str, from: Protocol) -> Result<(), Failed> {
+    let mut wrong = Vec::new();
+    let caps = Caps::default();
+    for recording in of(folder)? {
+        let body = recording.request.body();
+        if is_request(from, &recording) {
+            let incoming = incoming(&recording, &body);
+            match again(from, &incoming, &caps) {
+                Ok(written) => {
+                    lost(from, &body, &written, &recording.id, &mut wrong);
+                    if let Err(why) = stable(from, &incoming, &written) {
+                        wrong.push(format!("{} (request): {why}", recording.id));
+                    }
+                }
+                Err(why) => wrong.push(format!("{} (request): {why}", recording.id)),
+            }
+        }
+        if !recording.stream {
+            own_answer(from, &recording, &mut wrong);
+        }
+    }
+    verdict(&wrong)
+}
+
+fn own_answer(from: Protocol, recording: &Recording, wrong: &mut Vec<String>) {
+    let body = recording.response.body();
+    let codec = codec(from);
+    let mut report = Report::new(codec);
+    let shown = codec
+        .decode_answer(&body, "seed")
+        .and_then(|answer| codec.encode_answer(&answer, &asked(), &mut report));
+    match shown {
+        Ok(shown) => lost(from, &body, &shown, &recording.id, wrong),
+        Err(fault) if is_no_answer(from, &body) => drop(fault),
+        Err(fault) => wrong.push(format!("{} (answer): {}", recording.id, fault.message)),
+    }
+}
+
+/// Answers with status 200 that are errors, run in the background, are of other operations or of
+/// protocols that look alike.
+fn is_no_answer(protocol: Protocol, body: &[u8]) -> bool {
+    let answer = parse(body);
+    let later = matches!(answer.str("status"), Some("queued" | "in_progress" | "cancelled"));
+    let error = matches!(answer.get("error"), Some(Tree::Object(_)));
+    let result = match protocol {
+        Protocol::OpenAiResponses => "output",
+        Protocol::AnthropicMessages => "content",
+        Protocol::Gemini => "candidates",
+        _ => "choices",
+    };
+    let malformed = String::from_utf8_lossy(body).contains("MALFORMED_FUNCTION_CALL");
+    later || error || malformed || answer.get(result).is_none()
+}
+
+fn asked() -> Asked {
+    Asked {
+        reasoning: true,
+        legacy_functions: false,
+        now: 1,
+        id: "call".to_owned(),
+        echo: Vec::new(),
+    }
+}
+
+fn again(protocol: Protocol, incoming: &Incoming<'_>, caps: &Caps) -> Result<Vec<u8>, String> {
+    let codec = codec(protocol);
+    let conversation = codec.decode_request(incoming).map_err(|refusal| refusal.message)?;
+    let mut report = Report::new(codec);
+    let onto = Onto::new(&conversation.model, caps);
+    let sent = codec.encode_request(&conversation, &onto, &mut report);
+    sent.map(|sent| sent.body).map_err(|refusal| refusal.message)
+}
+
+/// Written, read and written again it is the same.
+fn stable(protocol: Protocol, incoming: &Incoming<'_>, written: &[u8]) -> Result<(), String> {
+    let second = Incoming { body: written, ..*incoming };
+    let twice = again(protocol, &second, &Caps::default())?;
+    if twice == written {
+        return Ok(());
+    }
+    let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Err(format!("written twice it differs:\n  {}\n  {}", show(written), show(&twice)))
+}
+
+/// Tells of every scalar of the original that is not in what was written.
+fn lost(protocol: Protocol, body: &[u8], written: &[u8], id: &str, wrong: &mut Vec<String>) {
+    let mut there = BTreeMap::new();
+    leaves(protocol, &parse(written), "", &mut |key, value| {
+        *there.entry((key, value)).or_insert(0_usize) += 1;
+    });
+    leaves(protocol, &parse(body), "", &mut |key, value| {
+        let entry = (key, value);
+        match there.get_mut(&entry) {
+            Some(n) if *n > 0 => *n -= 1,
+            _ if is_normalised(protocol, &entry.0, &entry.1) => {}
+            _ => wrong.push(format!("{id}: {} = {}", entry.0, cut(&entry.1))),
+        }
+    });
+}
+
+fn parse(bytes: &[u8]) -> Tree {
+    Tree::parse(std::str::from_utf8(bytes).unwrap())
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+/// Visits each scalar with the name it stands under; numbers by value.
+fn leaves(protocol: Protocol, tree: &Tree, key: &str, visit: &mut impl FnMut(String, String)) {
+    match tree {
+        Tree::Object(members) => {
+            // Usage is written anew from the counts.
+            let kept = |name: &str| !matches!(name, "usage" | "usageMetadata");
+            for (name, value) in members.iter().filter(|(name, _)| kept(name)) {
+                leaves(protocol, value, &renamed(protocol, name), visit);
+            }
+        }
+        Tree::Array(elements) => {
+            elements.iter().for_each(|each| leaves(protocol, each, key, visit));
+        }
+        Tree::Null => {}
+        Tree::Number(text) => {
+            visit(key.to_owned(), text.parse::<f64>().unwrap_or_default().to_string());
+        }
+        Tree::Str(text) => visit(key.to_owned(), text.clone()),
+        Tree::Bool(value) => visit(key.to_owned(), value.to_string()),
+    }
+}
+
+/// Names that say the same: the newer one is written.
+fn renamed(protocol: Protocol, name: &str) -> String {
+    match (protocol, name) {
+        (Protocol::OpenAiChat, "max_tokens") => "max_completion_tokens".to_owned(),
+        (Protocol::OpenAiChat, "content") => "text".to_owned(),
+        (Protocol::OpenAiChat, "reasoning" | "reasoning_content" | "thinking") => "text".to_owned(),
+        (Protocol::OpenAiResponses, "content" | "output" | "input") => "text".to_owned(),
+        (Protocol::AnthropicMessages, "content" | "system") => "text".to_owned(),
+        (Protocol::AnthropicMessages, "output_format") => "format".to_owned(),
+        (Protocol::Gemini, name) => camel(name),
+        (_, name) => name.to_owned(),
+    }
+}
+
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut out = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        out.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        out.push_str(letters.as_str());
+    }
+    out
+}
+
+/// What is written differently on purpose.
+fn is_normalised(protocol: Protocol, key: &str, value: &str) -> bool {
+    // Content of one text is a string or a list of one part; adjacent messages of one role join.
+    if matches!(key, "type" | "role") || value.is_empty() {
+        return true;
+    }
+    match protocol {
+        Protocol::OpenAiChat => chat_normalised(key, value),
+        Protocol::OpenAiResponses => responses_normalised(key),
+        Protocol::AnthropicMessages => anthropic_normalised(key, value),
+        _ => gemini_normalised(key, value),
+    }
+}
+
+fn chat_normalised(key: &str, value: &str) -> bool {
+    matches!((key, value), ("is_error" | "stream", "false") | ("index", "0"))
+        || matches!(key, "id" | "object" | "created" | "index" | "total_tokens")
+}
+
+fn responses_normalised(key: &str) -> bool {
+    matches!(key, "id" | "status")
+}
+
+fn anthropic_normalised(key: &str, value: &str) -> bool {
+    matches!((key, value), ("is_error" | "stream", "false"))
+}
+
+fn gemini_normalised(key: &str, value: &str) -> bool {
+    let _ = value;
+    matches!(key, "type")
+}
+
+fn schema(shared: &Path, name: &str) -> Result<Validator, Failed> {
+    let path = shared.join("specs").join(name);
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let schema = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    Ok(jsonschema::validator_for(&schema).map_err(|error| error.to_string())?)
+}
+
+fn request_schema(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::OpenAiResponses => "openai-responses-request.schema.json",
+        Protocol::AnthropicMessages => "anthropic-beta-messages-request.schema.json",
+        Protocol::Gemini => "gemini-generate-content-request.schema.json",
+        _ => "openai-chat-request.schema.json",
+    }
+}
+
+fn answer_schema(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::OpenAiResponses => "openai-responses-response.schema.json",
+        Protocol::AnthropicMessages => "anthropic-messages-response.schema.json",
+        Protocol::Gemini => "gemini-generate-content-response.schema.json",
+        _ => "openai-chat-response.schema.json",
+    }
+}
+
+/// Where the value does not fit, innermost first told.
+fn misfit(validator: &Validator, body: &[u8]) -> Option<String> {
+    let value = serde_json::from_slice(body).unwrap();
+    let error = validator.iter_errors(&value).next()?;
+    Some(format!("at {}: {}", error.instance_path(), cut(&error.to_string())))
+}
+
+fn requests(shared: &Path, folder: &str, from: Protocol, to: Protocol) -> Result<(), Failed> {
+    if from == to {
+        return Ok(());
+    }
+    let validator = schema(shared, request_schema(to))?;
+    let mut wrong = Vec::new();
+    let (mut sent, mut refused) = (0, BTreeMap::new());
+    let caps = Caps::default();
+    for recording in of(folder)?.iter().filter(|each| is_request(from, each)) {
+        let body = recording.request.body();
+        let Ok(conversation) = codec(from).decode_request(&incoming(recording, &body)) else {
+            continue;
+        };
+        let mut report = Report::new(codec(from));
+        let onto = Onto::new("model", &caps);
+        match codec(to).encode_request(&conversation, &onto, &mut report) {
+            Ok(outgoing) => {
+                sent += 1;
+                let why = misfit(&validator, &outgoing.body);
+                wrong.extend(why.map(|why| format!("{}: {why}", recording.id)));
+            }
+            Err(refusal) => *refused.entry(refusal.message).or_insert(0) += 1,
+        }
+    }
+    if sent < 3 * refused.values().sum::<usize>() {
+        wrong.push(format!("only {sent} sent, refused {refused:#?}"));
+    }
+    verdict(&wrong)
+}
+
+fn answers(shared: &Path, folder: &str, from: Protocol, to: Protocol) -> Result<(), Failed> {
+    if from == to {
+        return Ok(());
+    }
+    let validator = schema(shared, answer_schema(to))?;
+    let mut wrong = Vec::new();
+    for recording in of(folder)?.iter().filter(|each| !each.stream) {
+        let body = recording.response.body();
+        if is_no_answer(from, &body) {
+            continue;
+        }
+        let mut report = Report::new(codec(from));
+        let shown = codec(from)
+            .decode_answer(&body, "seed")
+            .and_then(|answer| codec(to).encode_answer(&answer, &asked(), &mut report));
+        match shown {
+            Ok(shown) => {
+                let why = misfit(&validator, &shown);
+                wrong.extend(why.map(|why| format!("{}: {why}", recording.id)));
+            }
+            Err(fault) => wrong.push(format!("{}: {}", recording.id, fault.message)),
+        }
+    }
+    verdict(&wrong)
+}
