@@ -215,7 +215,14 @@ impl Writer<'_, '_> {
         out.push(with_extra(block.maybe("caller", caller), &call.extra, self.own).into());
     }
 
-    fn finish<'c>(&mut self, candidate: &'c Candidate) -> (&'static str, Option<&'c str>) {
+    fn finish<'c>(&mut self, candidate: &'c Candidate) -> (&'c str, Option<&'c str>) {
+        if self.own && !candidate.native_finish.is_empty() {
+            let sequence = match &candidate.finish {
+                Finish::StopSequence(sequence) => sequence.as_deref(),
+                _ => None,
+            };
+            return (&candidate.native_finish, sequence);
+        }
         let refused = candidate.parts.iter().any(|part| matches!(part, Part::Refusal(_)));
         let reason = match &candidate.finish {
             Finish::StopSequence(sequence) => return ("stop_sequence", sequence.as_deref()),

@@ -32,10 +32,9 @@ const OTHERS: [&str; 9] = [
 pub(super) fn conversation(incoming: &Incoming<'_>, limited: bool) -> Result<Conversation, Bad> {
     let body = Node::parse(incoming.body)?.fields();
     let mut body = body.ok_or(Bad::new("", "the body must be a JSON object"))?;
-    let model = match incoming.model {
-        Some(model) => model.to_owned(),
-        None => body.need("model")?,
-    };
+    let named = body.string("model")?;
+    let model = incoming.model.map(str::to_owned).or(named);
+    let model = model.ok_or(Bad::new("model", "is required"))?;
     let mut c = Conversation::new(Protocol::AnthropicMessages, model);
     system(&mut body, &mut c)?;
     messages(&mut body, &mut c)?;
@@ -55,15 +54,14 @@ pub(super) fn conversation(incoming: &Incoming<'_>, limited: bool) -> Result<Con
     c.reasoning = thinking(&mut body)?;
     output_config(&mut body, &mut c)?;
     rest(&mut body, &mut c)?;
-    c.extra = body.extra();
+    c.extra.0.extend(body.extra().0);
     Ok(c)
 }
 
 fn rest(body: &mut Fields<'_>, c: &mut Conversation) -> Result<(), Bad> {
     if let Some(mut metadata) = body.fields("metadata")? {
         c.identity.end_user = metadata.string("user_id")?;
-        let rest = metadata.extra();
-        c.native.extend(rest.0.into_iter().map(|(_, value)| native("metadata", value)));
+        nested("metadata", metadata.extra(), c);
     }
     c.tier = match body.string("service_tier")?.as_deref() {
         Some("auto") => Some(Tier::Auto),
@@ -88,6 +86,12 @@ fn rest(body: &mut Fields<'_>, c: &mut Conversation) -> Result<(), Bad> {
         c.native.extend(body.raw(name).map(|value| native(name, value)));
     }
     Ok(())
+}
+
+/// Unknown members below a known one.
+fn nested(parent: &str, extra: Extra, c: &mut Conversation) {
+    let each = extra.0.into_iter().map(|(key, value)| (format!("{parent}.{key}").into(), value));
+    c.extra.0.extend(each);
 }
 
 fn native(name: &'static str, value: crate::json::Raw) -> Native {
@@ -185,17 +189,20 @@ fn thinking(body: &mut Fields<'_>) -> Result<Option<ReasoningRequest>, Bad> {
     let mut read = || {
         let kind = thinking.need("type")?;
         let tokens = thinking.u64("budget_tokens")?;
-        let display = thinking.string("display")?;
-        Ok((kind, tokens, display))
+        let omitted = thinking.peek("display").and_then(Node::str).is_some_and(|d| d == "omitted");
+        if omitted {
+            thinking.take("display");
+        }
+        Ok((kind, tokens, omitted))
     };
-    let (kind, tokens, display) = read().map_err(|bad: Bad| bad.under("thinking"))?;
+    let (kind, tokens, omitted) = read().map_err(|bad: Bad| bad.under("thinking"))?;
     let missing = Bad::new("thinking.budget_tokens", "is required");
     let budget = match kind.as_str() {
         "enabled" => ReasoningBudget::Tokens(tokens.ok_or(missing)?),
         "disabled" => ReasoningBudget::Off,
         _ => ReasoningBudget::Dynamic,
     };
-    let visible = budget != ReasoningBudget::Off && display.as_deref() != Some("omitted");
+    let visible = budget != ReasoningBudget::Off && !omitted;
     Ok(Some(ReasoningRequest {
         budget: Some(budget),
         visible: Some(visible),
@@ -214,8 +221,7 @@ fn output_config(body: &mut Fields<'_>, c: &mut Conversation) -> Result<(), Bad>
             c.reasoning.get_or_insert_default().effort = Some(effort);
         }
         format = config.take("format").or(format);
-        let names = config.extra();
-        c.native.extend(names.0.into_iter().map(|(_, value)| native("output_config", value)));
+        nested("output_config", config.extra(), c);
     }
     let Some(node) = format else { return Ok(()) };
     let schema = node.get("schema").ok_or(Bad::new("output_config.format.schema", "is required"))?;

@@ -86,7 +86,9 @@ pub(super) fn request(
         body.put("tools", prompt.offer.tools);
     }
     let body = body.maybe("tool_choice", prompt.offer.choice).maybe("thinking", plan.thinking);
-    let config = Object::new().maybe("effort", plan.effort.map(effort::word)).maybe("format", format);
+    let mut config =
+        Object::new().maybe("effort", plan.effort.map(effort::word)).maybe("format", format);
+    put_nested(&mut config, "output_config.", c);
     let mut body = body.filled("output_config", config);
     put_rest(&mut body, c, report);
     let body = Json::from(body).to_bytes();
@@ -247,9 +249,20 @@ fn put_stop<'a>(body: &mut Object<'a>, c: &'a Conversation, report: &mut Report)
     }
 }
 
+/// Puts back the unknown members below `prefix`.
+fn put_nested<'a>(object: &mut Object<'a>, prefix: &str, c: &'a Conversation) {
+    for (key, value) in c.extra.0.iter().filter(|_| c.source == ME) {
+        if let Some(name) = key.strip_prefix(prefix) {
+            object.put(name, value);
+        }
+    }
+}
+
 fn put_rest<'a>(body: &mut Object<'a>, c: &'a Conversation, report: &mut Report) {
-    if let Some(user) = c.identity.user() {
-        body.put("metadata", Object::new().with("user_id", user));
+    let mut metadata = Object::new().maybe("user_id", c.identity.user());
+    put_nested(&mut metadata, "metadata.", c);
+    if !metadata.is_empty() {
+        body.put("metadata", metadata);
     }
     match c.tier {
         Some(Tier::Auto) if c.source == ME => body.put("service_tier", "auto"),
@@ -266,7 +279,7 @@ fn put_rest<'a>(body: &mut Object<'a>, c: &'a Conversation, report: &mut Report)
         for native in &c.native {
             body.set(native.name, &native.value);
         }
-        for (key, value) in &c.extra.0 {
+        for (key, value) in c.extra.0.iter().filter(|(key, _)| !key.contains('.')) {
             body.put(key.as_ref(), value);
         }
         return;

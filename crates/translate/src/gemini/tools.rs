@@ -18,7 +18,13 @@ use crate::{
 const ME: Protocol = Protocol::Gemini;
 
 pub(super) fn read(body: &mut Fields<'_>, c: &mut Conversation) -> Result<(), Bad> {
-    for (i, node) in body.array("tools")?.into_iter().enumerate() {
+    // One tool without a list around it is tolerated.
+    let lone = body.peek("tools").filter(|node| node.is_object());
+    let nodes = match lone {
+        Some(node) => body.take("tools").map(|_| vec![node]).unwrap_or_default(),
+        None => body.array("tools")?,
+    };
+    for (i, node) in nodes.into_iter().enumerate() {
         tool(node, &mut c.tools).map_err(|bad| bad.under(format!("tools[{i}]")))?;
     }
     let Some(config) = body.fields("toolConfig")? else { return Ok(()) };

@@ -9,7 +9,7 @@ use crate::{
     codec::Asked,
     json::{Bad, Fields, Json, Node, Object},
     model::{
-        Answer, Args, CallKind, Candidate, Citation, CitationKind, Finish, Part, Place, Text,
+        Answer, Args, CallKind, Candidate, Citation, CitationKind, Extra, Finish, Part, Place, Text,
         ToolCall,
     },
     names::OPENAI as NAMES,
@@ -58,20 +58,33 @@ fn choice(node: Node<'_>, at: usize, answer: &str) -> Result<Candidate, Bad> {
     let mut fields = node.fields().ok_or(Bad::new("choices", "must hold objects"))?;
     let index = fields.u64("index")?.unwrap_or(at as u64);
     let message = fields.fields("message")?.unwrap_or_default();
-    let parts = self::message(message, answer, index)?;
+    let (parts, others) = self::message(message, answer, index)?;
     let native = fields.string("finish_reason")?.unwrap_or_default();
+    let logprobs = fields.raw("logprobs");
+    let others = others.0.into_iter();
+    let others = others.map(|(key, value)| (format!("{MESSAGE}{key}").into(), value));
+    let mut extra = fields.extra();
+    extra.0.extend(others);
     Ok(Candidate {
         index,
         finish: finish(&native, &parts),
         native_finish: native,
         detail: None,
-        logprobs: fields.raw("logprobs"),
+        logprobs,
         parts,
-        extra: fields.extra(),
+        extra,
     })
 }
 
-fn message(mut fields: Fields<'_>, answer: &str, index: u64) -> Result<Vec<Part>, Bad> {
+/// Before the names of a message's unknown members among those of its choice.
+const MESSAGE: &str = "message.";
+
+fn message(
+    mut fields: Fields<'_>,
+    answer: &str,
+    index: u64,
+) -> Result<(Vec<Part>, Extra), Bad> {
+    fields.take("role");
     let mut calls = Vec::new();
     for (i, node) in fields.array("tool_calls")?.into_iter().enumerate() {
         let mut call = messages::tool_call(node)?;
@@ -100,7 +113,7 @@ fn message(mut fields: Fields<'_>, answer: &str, index: u64) -> Result<Vec<Part>
     if let Some(audio) = fields.take("audio") {
         parts.push(Part::Raw { kind: "audio".to_owned(), value: audio.raw() });
     }
-    Ok(parts)
+    Ok((parts, fields.extra()))
 }
 
 fn content(fields: &mut Fields<'_>) -> Result<Vec<Part>, Bad> {
@@ -115,18 +128,19 @@ fn content(fields: &mut Fields<'_>) -> Result<Vec<Part>, Bad> {
 
 fn citations(nodes: Vec<Node<'_>>) -> Vec<Citation> {
     let read = |node: Node<'_>| {
-        let inner = node.get("url_citation")?;
-        let at = |name: &str| inner.get(name)?.u64().and_then(|at| usize::try_from(at).ok());
-        Some(Citation {
-            kind: CitationKind::Url,
-            url: inner.get("url").and_then(Node::string),
-            title: inner.get("title").and_then(Node::string),
+        let inner = node.get("url_citation");
+        let at = |name: &str| inner?.get(name)?.u64().and_then(|at| usize::try_from(at).ok());
+        let text = |name: &str| inner.and_then(|inner| inner.get(name)?.string());
+        Citation {
+            kind: if inner.is_some() { CitationKind::Url } else { CitationKind::File },
+            url: text("url"),
+            title: text("title"),
             cited_text: None,
             span: at("start_index").zip(at("end_index")).map(|(start, end)| start..end),
             native: node.raw(),
-        })
+        }
     };
-    nodes.into_iter().filter_map(read).collect()
+    nodes.into_iter().map(read).collect()
 }
 
 fn cite(parts: &mut [Part], citations: Vec<Citation>) {
@@ -180,9 +194,23 @@ pub(super) fn write(
     Ok(Json::from(body).to_bytes())
 }
 
-fn with_extra<'a>(mut body: Object<'a>, extra: &'a crate::model::Extra) -> Object<'a> {
+fn with_extra<'a>(mut body: Object<'a>, extra: &'a Extra) -> Object<'a> {
     super::tools::put_extra(&mut body, extra);
     body
+}
+
+/// Puts back the unknown members for which `name` has a name.
+fn with_members<'a>(
+    mut object: Object<'a>,
+    extra: &'a Extra,
+    name: impl Fn(&'a str) -> Option<&'a str>,
+) -> Object<'a> {
+    for (key, value) in &extra.0 {
+        if let Some(name) = name(key) {
+            object.put(name, value);
+        }
+    }
+    object
 }
 
 struct Writer<'a, 'r> {
@@ -197,12 +225,18 @@ impl Writer<'_, '_> {
             Protocol::OpenAiChat => candidate.logprobs.as_ref(),
             _ => None,
         };
-        Object::new()
+        let choice = Object::new()
             .with("index", candidate.index)
             .with("message", self.message(candidate))
             .with("finish_reason", self.finish(candidate))
-            .with("logprobs", logprobs.map_or(Json::Null, Json::from))
-            .into()
+            .with("logprobs", logprobs.map_or(Json::Null, Json::from));
+        match self.answer.source {
+            Protocol::OpenAiChat => with_members(choice, &candidate.extra, |key| {
+                (!key.starts_with(MESSAGE)).then_some(key)
+            })
+            .into(),
+            _ => choice.into(),
+        }
     }
 
     fn message<'c>(&mut self, candidate: &'c Candidate) -> Object<'c> {
@@ -229,6 +263,9 @@ impl Writer<'_, '_> {
         }
         put_signature(&mut message, text_signature(parts));
         self.put_others(&mut message, parts);
+        if self.answer.source == Protocol::OpenAiChat {
+            return with_members(message, &candidate.extra, |key| key.strip_prefix(MESSAGE));
+        }
         message
     }
 
@@ -253,6 +290,10 @@ impl Writer<'_, '_> {
         let mut out = Vec::new();
         for part in parts {
             let Part::Text(text) = part else { continue };
+            if self.answer.source == Protocol::OpenAiChat {
+                out.extend(text.citations.iter().map(|citation| (&citation.native).into()));
+                continue;
+            }
             let (cited, lost) = answers::web_citations(text, before);
             if lost {
                 self.report.path(Code::CitationsDropped, "citations");

@@ -7,7 +7,7 @@ use crate::{
     media,
     model::{
         Args, CallKind, Item, Media, MediaKind, Message, Opaque, OpaqueKind, Part, Place,
-        Role, Source, Text, ToolCall, ToolResult, Vendor,
+        Reasoning, Role, Source, Text, ToolCall, ToolResult, Vendor,
     },
     openai,
 };
@@ -201,6 +201,7 @@ pub(super) fn part(node: Node<'_>) -> Result<Part, Bad> {
             let text = fields.string("text")?.unwrap_or_default();
             return Ok(Part::Text(Text { text, cache: hint, extra: fields.extra(), ..Text::default() }));
         }
+        "thinking" => return Ok(thinking(&mut fields)),
         "refusal" => return Ok(Part::Refusal(fields.string("refusal")?.unwrap_or_default())),
         "image_url" => image(&mut fields)?,
         "input_audio" => audio(&mut fields)?,
@@ -210,6 +211,16 @@ pub(super) fn part(node: Node<'_>) -> Result<Part, Bad> {
     media.cache = hint;
     media.extra.0.extend(fields.extra().0);
     Ok(Part::Media(media))
+}
+
+/// Thinking as some servers write it: a part of the content that holds texts.
+fn thinking(fields: &mut Fields<'_>) -> Part {
+    let node = fields.take("thinking");
+    let text = node.and_then(|node| match node.string() {
+        Some(text) => Some(vec![text]),
+        None => node.elements().map(|part| part.get("text")?.string()).collect(),
+    });
+    Part::Reasoning(Reasoning { text: text.unwrap_or_default(), raw: true, ..Reasoning::default() })
 }
 
 fn image(fields: &mut Fields<'_>) -> Result<Media, Bad> {

@@ -6,7 +6,7 @@ use super::{messages, tools};
 use crate::{
     codec::Incoming,
     effort,
-    json::{Bad, Fields, Node},
+    json::{Bad, Fields, Json, Node},
     model::{
         Conversation, Format, JsonSchema, Logprobs, Native, ReasoningBudget, ReasoningRequest,
         SamplingRequest, ServerState, StreamRequest,
@@ -33,8 +33,12 @@ pub(super) fn conversation(incoming: &Incoming<'_>) -> Result<Conversation, Bad>
     c.cache = openai::cache_request(&mut body)?;
     c.identity = openai::identity(&mut body)?;
     if let Some(word) = body.string("service_tier")? {
-        let unknown = Bad::new("service_tier", "is not a known tier");
-        c.tier = Some(openai::tier(&word).ok_or(unknown)?);
+        c.tier = openai::tier(&word);
+        // Compatible servers have words of their own.
+        if c.tier.is_none() {
+            let value = Json::from(word).into();
+            c.native.push(Native { name: "service_tier", value, essential: false });
+        }
     }
     c.state = ServerState { store: body.bool("store")?, ..ServerState::default() };
     natives(&mut body, &mut c.native);
@@ -112,8 +116,10 @@ fn reasoning(body: &mut Fields<'_>) -> Result<Option<ReasoningRequest>, Bad> {
     if let Some(mut object) = object {
         asked.effort = effort(object.string("effort")?)?.or(asked.effort);
         asked.budget = object.u64("max_tokens")?.map(ReasoningBudget::Tokens);
-        if object.bool("enabled")? == Some(false) {
-            asked.budget = Some(ReasoningBudget::Off);
+        match object.bool("enabled")? {
+            Some(false) => asked.budget = Some(ReasoningBudget::Off),
+            Some(true) => asked.budget = asked.budget.or(Some(ReasoningBudget::Dynamic)),
+            None => {}
         }
         asked.visible = object.bool("exclude")?.map(|exclude| !exclude);
         asked.extra = object.extra();

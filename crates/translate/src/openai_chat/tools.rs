@@ -147,6 +147,7 @@ pub(super) fn put<'a>(
         match tool {
             Tool::Function(tool) => tools.push(put_function(tool, i, c, report)),
             Tool::Custom(tool) => tools.push(put_custom(tool, i, c.source, report)),
+            Tool::Server(tool) if is_own_other(tool, c.source) => tools.push((&tool.value).into()),
             Tool::Server(tool) => put_server(body, tool, i, c.source, onto, report),
         }
     }
@@ -164,6 +165,11 @@ pub(super) fn put<'a>(
         body.put("parallel_tool_calls", parallel);
     }
     Ok(())
+}
+
+/// A tool of a compatible server, for that server.
+fn is_own_other(tool: &ServerTool, source: Protocol) -> bool {
+    source == Protocol::OpenAiChat && tool.kind == ServerToolKind::Other
 }
 
 fn put_function<'a>(

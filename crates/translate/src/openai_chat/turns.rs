@@ -124,7 +124,7 @@ impl<'r> Turns<'r> {
     }
 
     fn text<'a>(&self, text: &'a Text) -> Object<'a> {
-        let mut part = hinted(Object::of("text").with("text", &text.text), text.cache.as_ref());
+        let mut part = hinted(Object::of("text").with("text", &text.text), text.cache.as_ref(), self.is_own());
         if self.is_own() {
             put_extra(&mut part, &text.extra);
         }
@@ -146,6 +146,9 @@ impl<'r> Turns<'r> {
                     .with("filename", name(media, mime))
                     .with("file_data", media::to_data_url(mime, data)),
             ),
+            (Source::Url(url), MediaKind::Document) if self.is_own() => file(
+                Object::new().maybe("filename", media.title.as_ref()).with("file_data", url),
+            ),
             (Source::File { vendor: Vendor::OpenAi, id }, MediaKind::Document) => {
                 file(Object::new().with("file_id", id))
             }
@@ -156,7 +159,7 @@ impl<'r> Turns<'r> {
             }
             _ => return Err(self.refuse(media, place)),
         };
-        Ok(hinted(part, media.cache.as_ref()))
+        Ok(hinted(part, media.cache.as_ref(), self.is_own()))
     }
 
     fn audio<'a>(
@@ -284,6 +287,7 @@ impl<'r> Turns<'r> {
                 .with("tool_call_id", outcome.id.clone())
                 .with("content", content);
             if let Some(result) = outcome.result.filter(|_| self.is_own()) {
+                message = message.maybe("name", result.tool_name.as_ref());
                 put_extra(&mut message, &result.extra);
             }
             out.push(message.into());
@@ -325,8 +329,12 @@ pub(super) fn put_signature<'a>(object: &mut Object<'a>, payload: Option<&'a str
     }
 }
 
-fn hinted<'a>(part: Object<'a>, hint: Option<&CacheHint>) -> Object<'a> {
-    openai::put_hint(part, hint)
+/// A breakpoint; with a lifetime in the words compatible servers take.
+fn hinted<'a>(part: Object<'a>, hint: Option<&'a CacheHint>, own: bool) -> Object<'a> {
+    match hint.and_then(|hint| hint.ttl.as_ref()).filter(|_| own) {
+        Some(ttl) => part.with("cache_control", Object::of("ephemeral").with("ttl", ttl)),
+        None => openai::put_hint(part, hint),
+    }
 }
 
 fn image<'a>(url: Json<'a>, media: &'a Media) -> Object<'a> {

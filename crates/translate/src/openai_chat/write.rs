@@ -161,7 +161,8 @@ fn put_own_reasoning<'a>(body: &mut Object<'a>, asked: &'a crate::model::Reasoni
     match asked.budget {
         Some(ReasoningBudget::Tokens(tokens)) => own.put("max_tokens", tokens),
         Some(ReasoningBudget::Off) => own.put("enabled", false),
-        _ => {}
+        Some(ReasoningBudget::Dynamic) => own.put("enabled", true),
+        None => {}
     }
     if let Some(visible) = asked.visible {
         own.put("exclude", !visible);

@@ -3,7 +3,7 @@
 use tollgate_core::{Class, Protocol};
 use tollgate_wire::{Fault, dialect};
 
-use super::{NAMES, items};
+use super::{NAMES, items, tools::with_extra};
 use crate::{
     answers, envelope, ids,
     codec::Asked,
@@ -195,15 +195,20 @@ fn envelope_of<'a>(
         .with("error", Json::Null)
         .with("incomplete_details", details.map_or(Json::Null, Json::from))
         .with("model", &answer.model)
-        .with("output", output)
-        .with("previous_response_id", Json::Null)
-        .with("store", false);
-    let echoed = |name: &str| asked.echo.iter().find(|(each, _)| *each == name).map(|(_, v)| v);
+        .with("output", output);
+    let own = |name: &str| answer.extra.get(name).filter(|_| answer.source == ME);
+    let echoed = |name: &str| {
+        let asked = asked.echo.iter().find(|(each, _)| *each == name).map(|(_, value)| value);
+        asked.or_else(|| own(name))
+    };
     for (name, default) in ECHO {
         let default = || Json::Raw(default.into());
         body.put(name, echoed(name).map_or_else(default, Json::from));
     }
     body.put("reasoning", reasoning_of(echoed("reasoning")));
+    let previous = own("previous_response_id").map_or(Json::Null, Json::from);
+    body.put("previous_response_id", previous);
+    body.put("store", own("store").map_or(Json::Bool(false), Json::from));
     let usage = answer.usage.as_ref();
     if answer.source == ME {
         for (key, value) in &answer.extra.0 {
@@ -217,11 +222,16 @@ fn envelope_of<'a>(
 }
 
 fn reasoning_of(asked: Option<&Raw>) -> Object<'_> {
-    let member = |name: &str| {
-        let value = asked.and_then(|raw| raw.node().get(name));
-        value.map_or(Json::Null, |node| Json::from(node.raw()))
+    let mut out = match asked.map(Raw::tree) {
+        Some(Json::Object(object)) => object,
+        _ => Object::new(),
     };
-    Object::new().with("effort", member("effort")).with("summary", member("summary"))
+    for name in ["effort", "summary"] {
+        if !out.has(name) {
+            out.put(name, Json::Null);
+        }
+    }
+    out
 }
 
 fn incomplete(candidate: &Candidate, report: &mut Report) -> Option<&'static str> {
@@ -297,6 +307,10 @@ impl<'a> Writer<'a, '_> {
         let mut annotations: Vec<Json<'a>> = Vec::new();
         let mut before = 0;
         for text in texts {
+            if self.own {
+                annotations.extend(text.citations.iter().map(|citation| (&citation.native).into()));
+                continue;
+            }
             let (cited, lost) = answers::web_citations(text, before);
             if lost {
                 self.report.path(Code::CitationsDropped, "output");
@@ -311,6 +325,10 @@ impl<'a> Writer<'a, '_> {
             }));
             before += text.text.chars().count();
         }
+        let logprobs = match texts {
+            [only] if self.own => only.logprobs.as_ref().map(Json::from),
+            _ => None,
+        };
         let text: Json<'a> = match texts {
             [only] => (&only.text).into(),
             texts => texts.iter().map(|text| text.text.as_str()).collect::<String>().into(),
@@ -318,7 +336,7 @@ impl<'a> Writer<'a, '_> {
         Object::of("output_text")
             .with("text", text)
             .with("annotations", annotations)
-            .with("logprobs", Json::Array(Vec::new()))
+            .with("logprobs", logprobs.unwrap_or_else(|| Json::Array(Vec::new())))
             .into()
     }
 
@@ -376,6 +394,10 @@ impl<'a> Writer<'a, '_> {
             .with("name", NAMES.fit(None, &call.name))
             .with(key, call.args.as_str())
             .with("status", "completed");
+        let item = match self.own {
+            true => with_extra(item, &call.extra, ME),
+            false => item,
+        };
         self.out.push(item.into());
     }
 }

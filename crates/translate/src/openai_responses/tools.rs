@@ -7,7 +7,7 @@ use crate::{
     codec::Onto,
     json::{Bad, Fields, Json, Node, Object, Raw},
     model::{
-        CallKind, Conversation, CustomTool, Extra, Field, FunctionTool, ServerTool,
+        CallKind, Conversation, CustomTool, Extra, Field, FunctionTool, Native, ServerTool,
         ServerToolKind, Tool, ToolChoice,
     },
     openai,
@@ -16,9 +16,19 @@ use crate::{
 
 const ME: Protocol = Protocol::OpenAiResponses;
 
+/// What a namespace of tools is about: told with the namespace alone.
+pub(super) const NAMESPACE: &str = "tools[].description";
+
 pub(super) fn read(body: &mut Fields<'_>, c: &mut Conversation) -> Result<(), Bad> {
     for (i, node) in body.array("tools")?.into_iter().enumerate() {
         tool(node, None, &mut c.tools).map_err(|bad| bad.under(format!("tools[{i}]")))?;
+        let namespace = node.get("type").and_then(Node::str).is_some_and(|t| t == "namespace");
+        let description = node.get("description").filter(|_| namespace);
+        c.native.extend(description.map(|node| Native {
+            name: NAMESPACE,
+            value: node.raw(),
+            essential: false,
+        }));
     }
     c.parallel_tools = body.bool("parallel_tool_calls")?;
     c.tool_choice = body.take("tool_choice").map(choice).transpose()?;
@@ -110,11 +120,17 @@ pub(super) fn put<'a>(
     report: &mut Report,
 ) -> Result<(), Refusal> {
     let mut tools: Vec<Json<'a>> = Vec::new();
+    let mut told = c.native.iter().filter(|native| native.name == NAMESPACE && c.source == ME);
+    let mut close = |(name, tools): (&'a str, Vec<Json<'a>>)| -> Json<'a> {
+        let description = told.next().map(|native| &native.value);
+        let out = Object::of("namespace").with("name", name);
+        out.maybe("description", description).with("tools", tools).into()
+    };
     let mut open: Option<(&'a str, Vec<Json<'a>>)> = None;
     for (at, tool) in c.tools.iter().enumerate() {
         let namespace = namespace(tool);
         if open.as_ref().is_some_and(|(name, _)| Some(*name) != namespace) {
-            tools.extend(open.take().map(close));
+            tools.extend(open.take().map(&mut close));
         }
         let Some(written) = write(tool, at, c.source, onto, report) else { continue };
         match namespace {
@@ -122,7 +138,7 @@ pub(super) fn put<'a>(
             None => tools.push(written),
         }
     }
-    tools.extend(open.map(close));
+    tools.extend(open.map(&mut close));
     let none = tools.is_empty();
     if !none {
         body.put("tools", tools);
@@ -142,10 +158,6 @@ fn namespace(tool: &Tool) -> Option<&str> {
         Tool::Custom(tool) => tool.namespace.as_deref(),
         Tool::Server(_) => None,
     }
-}
-
-fn close<'a>((name, tools): (&'a str, Vec<Json<'a>>)) -> Json<'a> {
-    Object::of("namespace").with("name", name).with("tools", tools).into()
 }
 
 fn write<'a>(

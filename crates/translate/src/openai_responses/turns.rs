@@ -200,20 +200,35 @@ impl<'r> Turns<'r> {
     }
 
     fn assistant<'a>(&mut self, turn: &Assistant<'a>, out: &mut Vec<Json<'a>>) {
+        let mut pieces = turn.pieces.iter();
+        for message in &turn.messages {
+            let own = pieces.by_ref().take(message.parts.len());
+            self.assistant_message(message, own, out);
+        }
+    }
+
+    fn assistant_message<'a, 'p>(
+        &mut self,
+        message: &'a Message,
+        pieces: impl Iterator<Item = &'p Piece<'a>>,
+        out: &mut Vec<Json<'a>>,
+    ) where
+        'a: 'p,
+    {
+        let (phase, place) = (message.phase.as_ref(), message.place);
         let mut texts: Vec<&'a Text> = Vec::new();
-        let phase = turn.messages.iter().find_map(|message| message.phase.as_ref());
-        for piece in &turn.pieces {
+        for piece in pieces {
             if let Piece::Part(Part::Text(text)) = piece {
                 texts.push(text);
                 continue;
             }
-            self.said(&mut texts, phase, turn.place, out);
+            self.said(&mut texts, phase, place, out);
             match piece {
-                Piece::Part(part) => out.extend(self.assistant_part(part, turn.place)),
-                Piece::Call { call, id } => out.push(self.call(call, id.clone(), turn.place)),
+                Piece::Part(part) => out.extend(self.assistant_part(part, place)),
+                Piece::Call { call, id } => out.push(self.call(call, id.clone(), place)),
             }
         }
-        self.said(&mut texts, phase, turn.place, out);
+        self.said(&mut texts, phase, place, out);
     }
 
     /// Writes the adjacent texts as one message.

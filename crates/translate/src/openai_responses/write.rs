@@ -8,7 +8,7 @@ use crate::{
     effort,
     json::{Json, Object},
     lost,
-    model::{Conversation, Field, Format, JsonSchema},
+    model::{Conversation, Field, Format, JsonSchema, Native},
     openai,
     shape::shape,
     state,
@@ -194,7 +194,8 @@ fn put_rest<'a>(body: &mut Object<'a>, c: &'a Conversation) {
     if let Some(tier) = c.tier.and_then(|tier| openai::tier_word(tier, c.source)) {
         body.put("service_tier", tier);
     }
-    for native in openai::carried(c, ME) {
+    let whole = |native: &&Native| native.name != tools::NAMESPACE;
+    for native in openai::carried(c, ME).filter(whole) {
         body.put(native.name, &native.value);
     }
     if c.source == ME {
