@@ -8,6 +8,7 @@ use crate::{
     json::Raw,
     model::{Answer, Conversation, Field, Place, Vendor},
     restore::Restore,
+    table::Row,
     warning::Report,
 };
 
@@ -37,6 +38,9 @@ pub trait Codec: fmt::Debug + Send + Sync + 'static {
 
     /// What the protocol calls a place in the conversation.
     fn place(&self, place: Place) -> String;
+
+    /// What becomes of each field of this protocol's requests in the others.
+    fn dispositions(&self) -> &'static [Row];
 
     /// Reads a request for an answer.
     ///

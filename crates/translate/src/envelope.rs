@@ -78,7 +78,9 @@ fn vendor_byte(vendor: Vendor) -> u8 {
 }
 
 fn vendor_of(byte: u8) -> Option<Vendor> {
-    [Vendor::OpenAi, Vendor::Anthropic, Vendor::Google].into_iter().find(|v| vendor_byte(*v) == byte)
+    [Vendor::OpenAi, Vendor::Anthropic, Vendor::Google]
+        .into_iter()
+        .find(|v| vendor_byte(*v) == byte)
 }
 
 const KINDS: [OpaqueKind; 5] = [
@@ -104,11 +106,8 @@ mod tests {
     use super::*;
 
     fn opaque() -> impl Strategy<Value = Opaque> {
-        let vendor = prop_oneof![
-            Just(Vendor::OpenAi),
-            Just(Vendor::Anthropic),
-            Just(Vendor::Google)
-        ];
+        let vendor =
+            prop_oneof![Just(Vendor::OpenAi), Just(Vendor::Anthropic), Just(Vendor::Google)];
         let kind = proptest::sample::select(KINDS.to_vec());
         let text = ".{0,40}";
         (vendor, kind, text, text, text, any::<[u8; 8]>(), any::<[u8; 8]>()).prop_map(

@@ -26,6 +26,7 @@ mod schema;
 mod search;
 mod shape;
 mod state;
+mod table;
 mod warning;
 
 pub use tollgate_core;
@@ -35,5 +36,6 @@ pub use self::{
     embed::{EmbedAnswer, EmbedRequest},
     exchange::{Exchange, Kind, Policy, Translator, error, models, render},
     restore::Restore,
+    table::{Disposition, Row, find},
     warning::{Code, Report, Warning, Warnings},
 };

@@ -63,7 +63,9 @@ fn tools(conversation: &Conversation, report: &mut Report) -> Result<(), Refusal
             Tool::Function(tool) => &tool.extra,
             Tool::Custom(tool) => &tool.extra,
             Tool::Server(ServerTool { kind: ServerToolKind::ClientExecuted, name, .. }) => {
-                let why = format!("is `{name}`, which only models trained on it know; declare a function instead");
+                let why = format!(
+                    "is `{name}`, which only models trained on it know; declare a function instead"
+                );
                 return Err(unsupported(&format!("tools[{i}]"), &why));
             }
             Tool::Server(_) => continue,

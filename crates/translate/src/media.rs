@@ -151,7 +151,10 @@ mod tests {
 
     #[test]
     fn data_urls_are_read_in_all_their_forms() {
-        assert_eq!(source("data:image/png;base64,iVBORw0KGgo="), base64("image/png", "iVBORw0KGgo="));
+        assert_eq!(
+            source("data:image/png;base64,iVBORw0KGgo="),
+            base64("image/png", "iVBORw0KGgo=")
+        );
         assert_eq!(source("DATA:;base64,iVBORw0KGgo="), base64("image/png", "iVBORw0KGgo="));
         assert_eq!(source("data:text/plain;charset=utf-8,a%20b"), base64("text/plain", "YSBi"));
         assert_eq!(source("data:image/png;base64,_-8="), base64("image/png", "/+8="));

@@ -34,7 +34,8 @@ impl Rule {
     fn takes(&self, name: &str) -> bool {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let rest = |c: char| plain(c) || c == '-' || (self.gemini && (c == '.' || c == ':'));
-        let first = |c: char| if self.gemini { c.is_ascii_alphabetic() || c == '_' } else { rest(c) };
+        let first =
+            |c: char| if self.gemini { c.is_ascii_alphabetic() || c == '_' } else { rest(c) };
         !name.is_empty()
             && name.len() <= self.longest
             && name.starts_with(first)

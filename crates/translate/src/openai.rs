@@ -5,7 +5,9 @@ use tollgate_core::{InTokens, OutTokens, Prediction, Protocol, Quality, Ttl, Usa
 use crate::{
     ids,
     json::{Bad, Fields, Json, Node, Object, Raw},
-    model::{CacheHint, CacheRequest, Conversation, Identity, Native, Opaque, OpaqueKind, Tier, Vendor},
+    model::{
+        CacheHint, CacheRequest, Conversation, Identity, Native, Opaque, OpaqueKind, Tier, Vendor,
+    },
 };
 
 /// Fields both protocols have, carried from one to the other as they are.
@@ -35,7 +37,8 @@ pub(crate) fn carried(
     target: Protocol,
 ) -> impl Iterator<Item = &Native> {
     let source = conversation.source;
-    let carried = move |native: &&Native| source == target || is_shared(source, target, native.name);
+    let carried =
+        move |native: &&Native| source == target || is_shared(source, target, native.name);
     conversation.native.iter().filter(carried)
 }
 
@@ -65,7 +68,8 @@ pub(crate) fn tier_word(tier: Tier, source: Protocol) -> Option<&'static str> {
 }
 
 pub(crate) fn cache_request(body: &mut Fields<'_>) -> Result<CacheRequest, Bad> {
-    let mut cache = CacheRequest { key: body.string("prompt_cache_key")?, ..CacheRequest::default() };
+    let mut cache =
+        CacheRequest { key: body.string("prompt_cache_key")?, ..CacheRequest::default() };
     if let Some(mut options) = body.fields("prompt_cache_options")? {
         cache.auto = options.string("mode")?.map(|mode| mode == "implicit");
         cache.ttl = options.string("ttl")?;
@@ -122,9 +126,9 @@ fn safety_identifier(user: &str) -> Json<'_> {
 /// The hint of a content part, in OpenAI's own or in Anthropic's words.
 pub(crate) fn cache_hint(part: &mut Fields<'_>) -> Option<CacheHint> {
     let own = part.take("prompt_cache_breakpoint").map(|_| CacheHint::default());
-    let other = part.take("cache_control").map(|node| CacheHint {
-        ttl: node.get("ttl").and_then(Node::string),
-    });
+    let other = part
+        .take("cache_control")
+        .map(|node| CacheHint { ttl: node.get("ttl").and_then(Node::string) });
     other.or(own)
 }
 
@@ -161,11 +165,8 @@ pub(crate) fn usage(node: Node<'_>, names: &UsageNames) -> Usage {
     let spoken = count(output, "audio_tokens").filter(|n| *n > 0);
     let hidden = reasoning.unwrap_or(0).saturating_add(spoken.unwrap_or(0));
     let mut usage = Usage::default();
-    usage.prompt = InTokens {
-        text: prompt.map(|n| n.saturating_sub(apart)),
-        audio,
-        ..InTokens::default()
-    };
+    usage.prompt =
+        InTokens { text: prompt.map(|n| n.saturating_sub(apart)), audio, ..InTokens::default() };
     usage.read = text(read);
     usage.write = written.map(|n| (Ttl::Unknown, text(Some(n)))).into_iter().collect();
     usage.output = OutTokens {
@@ -184,10 +185,8 @@ fn prediction(details: Option<Node<'_>>) -> Option<Prediction> {
     let count = |name: &str| details?.get(name)?.u64();
     let (accepted, rejected) =
         (count("accepted_prediction_tokens"), count("rejected_prediction_tokens"));
-    (accepted.is_some() || rejected.is_some()).then(|| Prediction {
-        accepted: accepted.unwrap_or(0),
-        rejected: rejected.unwrap_or(0),
-    })
+    (accepted.is_some() || rejected.is_some())
+        .then(|| Prediction { accepted: accepted.unwrap_or(0), rejected: rejected.unwrap_or(0) })
 }
 
 fn text(count: Option<u64>) -> InTokens {

@@ -64,7 +64,8 @@ impl Restore {
             let Some((cut, stop)) = found.min_by_key(|(cut, _)| *cut) else { continue };
             text.text.truncate(cut);
             let length = text.text.chars().count();
-            text.citations.retain(|cited| cited.span.as_ref().is_none_or(|span| span.end <= length));
+            text.citations
+                .retain(|cited| cited.span.as_ref().is_none_or(|span| span.end <= length));
             candidate.finish = Finish::StopSequence(Some(stop.clone()));
             candidate.parts.truncate(at + 1);
             return;

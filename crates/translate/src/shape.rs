@@ -60,7 +60,10 @@ impl Assistant<'_> {
 pub(crate) enum Piece<'a> {
     Part(&'a Part),
     /// A call with an id no other call of the turn has.
-    Call { call: &'a ToolCall, id: Cow<'a, str> },
+    Call {
+        call: &'a ToolCall,
+        id: Cow<'a, str>,
+    },
 }
 
 #[derive(Debug)]
@@ -99,7 +102,9 @@ fn native_items<'a>(
         match item {
             Item::Opaque { place, kind, essential, .. } if conversation.source != target => {
                 if *essential {
-                    let why = format!("holds an item of type `{kind}`, which this model's protocol has not; send its content as a message");
+                    let why = format!(
+                        "holds an item of type `{kind}`, which this model's protocol has not; send its content as a message"
+                    );
                     return Err(report.refuse_place(*place, &why));
                 }
                 report.place(Code::ServerToolDropped, *place);

@@ -50,7 +50,9 @@ impl Judge<'_> {
                 let raw = self.answer.get("body").unwrap();
                 return equal(expect.get("raw").unwrap(), raw);
             }
-            "retry_hint" => return equal(expect.get("ms").unwrap(), self.answer.get("ms").unwrap()),
+            "retry_hint" => {
+                return equal(expect.get("ms").unwrap(), self.answer.get("ms").unwrap());
+            }
             "reject" => {
                 let reject = self.answer.get("reject").ok_or("it was not refused")?;
                 return self.matcher().compare(expect, reject, "");
@@ -144,12 +146,7 @@ impl Matcher {
         }
     }
 
-    fn members(
-        &mut self,
-        wanted: &[(String, Tree)],
-        found: &Tree,
-        at: &str,
-    ) -> Result<(), String> {
+    fn members(&mut self, wanted: &[(String, Tree)], found: &Tree, at: &str) -> Result<(), String> {
         for (name, value) in wanted {
             let at = format!("{at}/{name}");
             let optional = value.get("$absentOrNull").is_some();
@@ -178,7 +175,8 @@ impl Matcher {
         at: &str,
     ) -> Result<(), String> {
         let text = || found.as_str().ok_or(format!("at {at}: no string but {found}"));
-        let fails = |why: &str| Err(format!("at {at}: {why}: wanted {name} {value}, found {found}"));
+        let fails =
+            |why: &str| Err(format!("at {at}: {why}: wanted {name} {value}, found {found}"));
         match name {
             "$any" => Ok(()),
             "$re" if matches(value.as_str().unwrap(), text()?) => Ok(()),

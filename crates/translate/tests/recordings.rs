@@ -40,10 +40,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-fn trial(
-    name: &str,
-    test: impl FnOnce(&Path) -> Result<(), Failed> + Send + 'static,
-) -> Trial {
+fn trial(name: &str, test: impl FnOnce(&Path) -> Result<(), Failed> + Send + 'static) -> Trial {
     shared_trial("fixtures/recorded", name, move |recorded| {
         test(recorded.ancestors().nth(2).unwrap())
     })
@@ -226,7 +223,8 @@ fn leaves(protocol: Protocol, tree: &Tree, key: &str, visit: &mut impl FnMut(Str
     match tree {
         Tree::Object(members) => {
             // Usage is written anew from the counts; what a gateway tells of itself is its own.
-            let kept = |name: &str| !matches!(name, "usage" | "usageMetadata" | "provider_metadata");
+            let kept =
+                |name: &str| !matches!(name, "usage" | "usageMetadata" | "provider_metadata");
             for (name, value) in members.iter().filter(|(name, _)| kept(name)) {
                 leaves(protocol, value, &renamed(protocol, name), visit);
             }
@@ -311,7 +309,8 @@ fn gemini_normalised(key: &str, value: &str) -> bool {
     // The path names the model; enumerations are written as names, without names of functions
     // two modes are one.
     key == "model"
-        || (key, value) == ("mode", "VALIDATED") || value.parse::<u8>().is_ok_and(|_| matches!(key, "finishReason" | "mode"))
+        || (key, value) == ("mode", "VALIDATED")
+        || value.parse::<u8>().is_ok_and(|_| matches!(key, "finishReason" | "mode"))
 }
 
 fn schema(shared: &Path, name: &str) -> Result<Validator, Failed> {

@@ -42,13 +42,10 @@ fn read_fields(body: &[u8]) -> Result<Answer, Bad> {
     let sequence = fields.string("stop_sequence")?;
     let details = fields.take("stop_details");
     let member = |name: &str| details.and_then(|details| details.get(name)?.string());
-    let detail = details.map(|_| FinishDetail {
-        category: member("category"),
-        message: member("explanation"),
-    });
+    let detail = details
+        .map(|_| FinishDetail { category: member("category"), message: member("explanation") });
     let finish = finish(&native, sequence, &parts);
-    let candidate =
-        Candidate { native_finish: native, detail, ..Candidate::new(parts, finish) };
+    let candidate = Candidate { native_finish: native, detail, ..Candidate::new(parts, finish) };
     Ok(Answer {
         source: ME,
         id: fields.string("id")?.unwrap_or_default(),
@@ -74,11 +71,7 @@ fn finish(native: &str, sequence: Option<String>, parts: &[Part]) -> Finish {
     }
 }
 
-pub(super) fn write(
-    answer: &Answer,
-    asked: &Asked,
-    report: &mut Report,
-) -> Result<Vec<u8>, Fault> {
+pub(super) fn write(answer: &Answer, asked: &Asked, report: &mut Report) -> Result<Vec<u8>, Fault> {
     let blocked = Candidate::new(Vec::new(), Finish::ContentFilter);
     let candidate = answer.candidates.first().unwrap_or(&blocked);
     if answer.candidates.len() > 1 {
@@ -182,7 +175,8 @@ impl Writer<'_, '_> {
         if !self.own && !self.asked.reasoning && !call {
             return None;
         }
-        let slot = reasoning.opaque.as_ref().map(|opaque| envelope::write(opaque, Vendor::Anthropic));
+        let slot =
+            reasoning.opaque.as_ref().map(|opaque| envelope::write(opaque, Vendor::Anthropic));
         let block = match (reasoning.text.is_empty(), slot) {
             (true, Some(data)) => Object::of("redacted_thinking").with("data", data),
             (true, None) => return None,

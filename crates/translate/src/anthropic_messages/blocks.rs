@@ -32,10 +32,9 @@ pub(super) fn read(node: Node<'_>) -> Result<Part, Bad> {
             name: fields.string("name")?.unwrap_or_default(),
             value: node.raw(),
         }),
-        kind if kind.ends_with("_tool_result") => Part::ServerToolResult(ServerToolResult {
-            name: kind.to_owned(),
-            value: node.raw(),
-        }),
+        kind if kind.ends_with("_tool_result") => {
+            Part::ServerToolResult(ServerToolResult { name: kind.to_owned(), value: node.raw() })
+        }
         _ => Part::Raw { kind, value: node.raw() },
     })
 }
@@ -95,7 +94,8 @@ fn tool_use(mut fields: Fields<'_>) -> Result<ToolCall, Bad> {
     let mut call = ToolCall::new(fields.need("id")?, fields.need("name")?, args);
     call.cache = hint(&mut fields);
     // Called by the model itself: what every call is.
-    let direct = |node: Node<'_>| node.get("type").and_then(Node::str).is_some_and(|t| t == "direct");
+    let direct =
+        |node: Node<'_>| node.get("type").and_then(Node::str).is_some_and(|t| t == "direct");
     if fields.peek("caller").is_some_and(direct) {
         fields.take("caller");
     }
@@ -112,9 +112,10 @@ pub(super) fn tool_result(node: Node<'_>, place: Place) -> Result<ToolResult, Ba
             result.plain = true;
             result.parts.push(Part::text(text));
         } else {
-            let parts = content.elements().enumerate().map(|(i, block)| {
-                read(block).map_err(|bad| bad.under(format!("content[{i}]")))
-            });
+            let parts = content
+                .elements()
+                .enumerate()
+                .map(|(i, block)| read(block).map_err(|bad| bad.under(format!("content[{i}]"))));
             result.parts = parts.collect::<Result<_, _>>()?;
         }
     }

@@ -5,6 +5,7 @@ mod blocks;
 mod count;
 mod media;
 mod read;
+mod table;
 mod thinking;
 mod tools;
 mod turns;
@@ -22,6 +23,7 @@ use crate::{
     json::Node,
     model::{Answer, Conversation, Field, Place, Vendor},
     names::Rule,
+    table::Row,
     warning::Report,
 };
 
@@ -80,6 +82,10 @@ impl Codec for AnthropicMessages {
             Place::Item(at) => format!("messages[{at}]"),
             Place::Instructions => "system".to_owned(),
         }
+    }
+
+    fn dispositions(&self) -> &'static [Row] {
+        table::ROWS
     }
 
     fn decode_request(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {

@@ -16,7 +16,8 @@ use crate::{
 
 /// Fields without which another protocol is not asked.
 const ESSENTIAL: [&str; 3] = ["container", "mcp_servers", "thread"];
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
+    "billing_policy",
     "diagnostics",
     "inference_geo",
     "user_profile_id",
@@ -224,7 +225,8 @@ fn output_config(body: &mut Fields<'_>, c: &mut Conversation) -> Result<(), Bad>
         nested("output_config", config.extra(), c);
     }
     let Some(node) = format else { return Ok(()) };
-    let schema = node.get("schema").ok_or(Bad::new("output_config.format.schema", "is required"))?;
+    let schema =
+        node.get("schema").ok_or(Bad::new("output_config.format.schema", "is required"))?;
     let schema = JsonSchema { schema: Some(schema.raw()), ..JsonSchema::default() };
     c.format = Some(Format::JsonSchema(schema));
     Ok(())

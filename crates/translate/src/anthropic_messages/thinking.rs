@@ -54,7 +54,8 @@ pub(super) fn plan<'a>(
             budget(asked, onto, limit.is_none(), allowed, &mut plan, report);
         }
         Thinking::Adaptive | Thinking::Level => {
-            let blocked = forced && onto.caps.forced_tool_choice == Some(ForcedToolChoice::NotWithThinking);
+            let blocked =
+                forced && onto.caps.forced_tool_choice == Some(ForcedToolChoice::NotWithThinking);
             if blocked { off(report) } else { adaptive(asked, onto, &mut plan, report) }
         }
     }

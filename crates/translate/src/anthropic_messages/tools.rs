@@ -213,13 +213,14 @@ impl<'a> ToolWriter<'a, '_> {
         let searches = self.onto.caps.server_web_search != Some(false);
         match &tool.kind {
             ServerToolKind::WebSearch {
-                allowed_domains, blocked_domains, location, max_uses, ..
-            } if searches => Some(web_search(
                 allowed_domains,
                 blocked_domains,
-                location.as_ref(),
-                *max_uses,
-            )),
+                location,
+                max_uses,
+                ..
+            } if searches => {
+                Some(web_search(allowed_domains, blocked_domains, location.as_ref(), *max_uses))
+            }
             _ => {
                 self.warn(Code::ServerToolDropped);
                 None

@@ -31,7 +31,8 @@ pub(super) struct Hints {
 
 impl Hints {
     pub(super) fn of(c: &Conversation) -> Self {
-        let tools = c.tools.iter().filter(|tool| matches!(tool, Tool::Function(t) if t.cache.is_some()));
+        let tools =
+            c.tools.iter().filter(|tool| matches!(tool, Tool::Function(t) if t.cache.is_some()));
         let items: usize = c.items.iter().map(hints_in).sum();
         let top = usize::from(c.cache.auto == Some(true));
         Self { skip: (tools.count() + items + top).saturating_sub(MOST_HINTS) }

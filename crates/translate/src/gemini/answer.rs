@@ -113,8 +113,13 @@ fn finish(native: &str, parts: &[Part]) -> Finish {
     match native {
         "STOP" => answers::stop_or_calls(parts),
         "MAX_TOKENS" => Finish::Length,
-        "SAFETY" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY"
-        | "IMAGE_PROHIBITED_CONTENT" | "MODEL_ARMOR" => Finish::ContentFilter,
+        "SAFETY"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "MODEL_ARMOR" => Finish::ContentFilter,
         "RECITATION" | "IMAGE_RECITATION" => Finish::Recitation,
         "MALFORMED_FUNCTION_CALL"
         | "UNEXPECTED_TOOL_CALL"
@@ -126,11 +131,7 @@ fn finish(native: &str, parts: &[Part]) -> Finish {
     }
 }
 
-pub(super) fn write(
-    answer: &Answer,
-    asked: &Asked,
-    report: &mut Report,
-) -> Result<Vec<u8>, Fault> {
+pub(super) fn write(answer: &Answer, asked: &Asked, report: &mut Report) -> Result<Vec<u8>, Fault> {
     let mut writer = Writer { own: answer.source == ME, asked, report, malformed: false };
     let candidates: Vec<_> = answer.candidates.iter().map(|c| writer.candidate(c)).collect();
     let feedback = answer.prompt_block.as_ref().map(|block| {

@@ -116,7 +116,8 @@ fn values(node: Node<'_>) -> Option<Vec<Number>> {
 
 pub(super) fn write_answer(answer: &EmbedAnswer, request: &EmbedRequest) -> Vec<u8> {
     let one = |vector: &Vec<Number>| {
-        let values: Vec<_> = vector.iter().map(|number| Json::Raw(number.as_str().to_owned().into())).collect();
+        let values: Vec<_> =
+            vector.iter().map(|number| Json::Raw(number.as_str().to_owned().into())).collect();
         Object::new().with("values", values)
     };
     let body = match answer.vectors.as_slice() {

@@ -6,6 +6,7 @@ mod embed;
 mod grounding;
 mod parts;
 mod read;
+mod table;
 mod thinking;
 mod tools;
 mod turns;
@@ -22,6 +23,7 @@ use crate::{
     json::Node,
     model::{Answer, Conversation, Field, Place, Vendor},
     names::Rule,
+    table::Row,
     warning::Report,
 };
 
@@ -76,6 +78,10 @@ impl Codec for Gemini {
             Place::Item(at) => format!("contents[{at}]"),
             Place::Instructions => "systemInstruction".to_owned(),
         }
+    }
+
+    fn dispositions(&self) -> &'static [Row] {
+        table::ROWS
     }
 
     fn decode_request(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {
@@ -149,7 +155,8 @@ impl Codec for Gemini {
 
     fn decode_models(&self, body: &[u8]) -> Result<Vec<ModelCard>, Fault> {
         let models = Node::parse(body).ok().and_then(|node| node.get("models"));
-        let models = models.filter(|list| list.is_array()).ok_or_else(|| answers::unreadable(body))?;
+        let models =
+            models.filter(|list| list.is_array()).ok_or_else(|| answers::unreadable(body))?;
         Ok(models.elements().filter_map(card).collect())
     }
 }

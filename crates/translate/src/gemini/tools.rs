@@ -97,9 +97,7 @@ fn choice(mut fields: Fields<'_>) -> Result<Option<ToolChoice>, Bad> {
     Ok(match (mode.as_str(), names.as_slice()) {
         ("NONE", _) => Some(ToolChoice::None),
         ("ANY", []) => Some(ToolChoice::Required),
-        ("ANY", [name]) => {
-            Some(ToolChoice::Named { name: name.clone(), kind: CallKind::Function })
-        }
+        ("ANY", [name]) => Some(ToolChoice::Named { name: name.clone(), kind: CallKind::Function }),
         ("ANY", _) => Some(allowed(true, names)),
         ("AUTO" | "VALIDATED", []) => Some(ToolChoice::Auto),
         ("AUTO" | "VALIDATED", _) => Some(allowed(false, names)),

@@ -203,7 +203,8 @@ impl<'r> Turns<'r> {
 
     fn source<'a>(&mut self, media: &'a Media, place: Place) -> Result<Object<'a>, Refusal> {
         let blob = |mime: &'a str, data: Json<'a>| {
-            Object::new().with("inlineData", Object::new().with("mimeType", mime).with("data", data))
+            Object::new()
+                .with("inlineData", Object::new().with("mimeType", mime).with("data", data))
         };
         Ok(match &media.source {
             Source::Base64 { mime, data } => blob(mime, data.into()),
@@ -242,11 +243,7 @@ impl<'r> Turns<'r> {
         self.report.refuse_place(place, &why)
     }
 
-    fn assistant<'a>(
-        &mut self,
-        turn: &Assistant<'a>,
-        current: bool,
-    ) -> Result<Draft<'a>, Refusal> {
+    fn assistant<'a>(&mut self, turn: &Assistant<'a>, current: bool) -> Result<Draft<'a>, Refusal> {
         let mut parts = Vec::new();
         let mut first = current && self.onto.caps.needs_thought_signature;
         for piece in &turn.pieces {
@@ -287,9 +284,8 @@ impl<'r> Turns<'r> {
         };
         let name = NAMES.fit(call.namespace.as_deref(), &call.name);
         let function = Object::new().maybe("id", sent_id(id)).with("name", name).with("args", args);
-        let part = Object::new()
-            .with("functionCall", function)
-            .maybe("thoughtSignature", signature);
+        let part =
+            Object::new().with("functionCall", function).maybe("thoughtSignature", signature);
         self.with_extra(part, &call.extra)
     }
 
@@ -353,9 +349,7 @@ fn merge<'a>(drafts: &mut Vec<Draft<'a>>, draft: Draft<'a>) {
     if draft.parts.is_empty() {
         return;
     }
-    let fits = |last: &&mut Draft<'_>| {
-        last.role == draft.role && !last.results && !draft.results
-    };
+    let fits = |last: &&mut Draft<'_>| last.role == draft.role && !last.results && !draft.results;
     match drafts.last_mut().filter(fits) {
         Some(last) => last.parts.extend(draft.parts),
         None => drafts.push(draft),

@@ -134,10 +134,8 @@ fn put_limits<'a>(
         }
         seed => report.unless_absent(seed, Field::Seed),
     }
-    let penalties = [
-        ("presencePenalty", &s.presence_penalty),
-        ("frequencyPenalty", &s.frequency_penalty),
-    ];
+    let penalties =
+        [("presencePenalty", &s.presence_penalty), ("frequencyPenalty", &s.frequency_penalty)];
     for (name, value) in penalties {
         if let Some(value) = value {
             config.put(name, value);

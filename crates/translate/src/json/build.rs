@@ -72,7 +72,12 @@ impl<'a> Json<'a> {
     }
 }
 
-fn list<T>(out: &mut Vec<u8>, [open, close]: [u8; 2], items: &[T], write: impl Fn(&T, &mut Vec<u8>)) {
+fn list<T>(
+    out: &mut Vec<u8>,
+    [open, close]: [u8; 2],
+    items: &[T],
+    write: impl Fn(&T, &mut Vec<u8>),
+) {
     out.push(open);
     for (i, item) in items.iter().enumerate() {
         if i > 0 {

@@ -171,12 +171,10 @@ mod tests {
     #[test]
     fn whole_numbers_are_read_however_they_are_spelled() {
         let read = |text| Number::parse(text).unwrap().as_u64();
-        assert_eq!([read("12"), read("1e3"), read("2.0"), read("2.5")], [
-            Some(12),
-            Some(1000),
-            Some(2),
-            None
-        ]);
+        assert_eq!(
+            [read("12"), read("1e3"), read("2.0"), read("2.5")],
+            [Some(12), Some(1000), Some(2), None]
+        );
         assert_eq!(read("18446744073709551615"), Some(u64::MAX));
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     codec::Asked,
     json::{Bad, Fields, Json, Node, Object},
     model::{
-        Answer, Args, CallKind, Candidate, Citation, CitationKind, Extra, Finish, Part, Place, Text,
-        ToolCall,
+        Answer, Args, CallKind, Candidate, Citation, CitationKind, Extra, Finish, Part, Place,
+        Text, ToolCall,
     },
     names::OPENAI as NAMES,
     openai::{self, UsageNames},
@@ -79,11 +79,7 @@ fn choice(node: Node<'_>, at: usize, answer: &str) -> Result<Candidate, Bad> {
 /// Before the names of a message's unknown members among those of its choice.
 const MESSAGE: &str = "message.";
 
-fn message(
-    mut fields: Fields<'_>,
-    answer: &str,
-    index: u64,
-) -> Result<(Vec<Part>, Extra), Bad> {
+fn message(mut fields: Fields<'_>, answer: &str, index: u64) -> Result<(Vec<Part>, Extra), Bad> {
     fields.take("role");
     let mut calls = Vec::new();
     for (i, node) in fields.array("tool_calls")?.into_iter().enumerate() {
@@ -163,17 +159,14 @@ fn finish(native: &str, parts: &[Part]) -> Finish {
     }
 }
 
-pub(super) fn write(
-    answer: &Answer,
-    asked: &Asked,
-    report: &mut Report,
-) -> Result<Vec<u8>, Fault> {
+pub(super) fn write(answer: &Answer, asked: &Asked, report: &mut Report) -> Result<Vec<u8>, Fault> {
     if let Some(fault) = answers::malformed(answer) {
         return Err(fault);
     }
     let created = if answer.created == 0 { asked.now } else { answer.created };
-    let blocked = answer.prompt_block.as_ref().map(|_| {
-        Candidate { finish: Finish::ContentFilter, ..Candidate::new(Vec::new(), Finish::Stop) }
+    let blocked = answer.prompt_block.as_ref().map(|_| Candidate {
+        finish: Finish::ContentFilter,
+        ..Candidate::new(Vec::new(), Finish::Stop)
     });
     let candidates = if answer.candidates.is_empty() {
         blocked.iter().collect::<Vec<_>>()
@@ -253,8 +246,10 @@ impl Writer<'_, '_> {
             [] => Json::Null,
             texts => texts.concat().into(),
         };
-        let mut message =
-            Object::new().with("role", "assistant").with("content", content).with("refusal", refusal);
+        let mut message = Object::new()
+            .with("role", "assistant")
+            .with("content", content)
+            .with("refusal", refusal);
         reasoning::put(&mut message, parts.iter());
         self.put_calls(&mut message, &calls);
         let annotations = self.annotations(parts);

@@ -41,9 +41,9 @@ fn inputs(body: &mut Fields<'_>) -> Result<(bool, Vec<String>), Bad> {
     let list = node.is_array();
     let nodes: Vec<_> = if list { node.elements().collect() } else { vec![node] };
     let read = |node: Node<'_>| {
-        let text = node.string().ok_or(bad(
-            "must be texts: lists of tokens cannot be read by this model's provider",
-        ))?;
+        let text = node
+            .string()
+            .ok_or(bad("must be texts: lists of tokens cannot be read by this model's provider"))?;
         if text.is_empty() { Err(bad("must not be empty")) } else { Ok(text) }
     };
     let inputs: Vec<_> = nodes.into_iter().map(read).collect::<Result<_, _>>()?;
@@ -114,7 +114,8 @@ pub(super) fn write_answer(answer: &EmbedAnswer, request: &EmbedRequest) -> Vec<
             .with("embedding", write_vector(vector, request.base64))
             .into()
     };
-    let data: Vec<Json<'_>> = answer.vectors.iter().enumerate().map(|v| entry((v.0, v.1))).collect();
+    let data: Vec<Json<'_>> =
+        answer.vectors.iter().enumerate().map(|v| entry((v.0, v.1))).collect();
     let model = if answer.model.is_empty() { &request.model } else { &answer.model };
     let tokens = answer.tokens.unwrap_or(0);
     let usage = Object::new().with("prompt_tokens", tokens).with("total_tokens", tokens);

@@ -183,9 +183,10 @@ fn content(fields: &mut Fields<'_>) -> Result<(bool, Vec<Part>), Bad> {
     if !node.is_array() {
         return Err(Bad::new("content", "must be a string or an array of parts"));
     }
-    let parts = node.elements().enumerate().map(|(i, node)| {
-        part(node).map_err(|bad| bad.under(format!("content[{i}]")))
-    });
+    let parts = node
+        .elements()
+        .enumerate()
+        .map(|(i, node)| part(node).map_err(|bad| bad.under(format!("content[{i}]"))));
     Ok((false, parts.collect::<Result<_, _>>()?))
 }
 
@@ -199,7 +200,12 @@ pub(super) fn part(node: Node<'_>) -> Result<Part, Bad> {
     let mut media = match kind.as_str() {
         "text" => {
             let text = fields.string("text")?.unwrap_or_default();
-            return Ok(Part::Text(Text { text, cache: hint, extra: fields.extra(), ..Text::default() }));
+            return Ok(Part::Text(Text {
+                text,
+                cache: hint,
+                extra: fields.extra(),
+                ..Text::default()
+            }));
         }
         "thinking" => return Ok(thinking(&mut fields)),
         "refusal" => return Ok(Part::Refusal(fields.string("refusal")?.unwrap_or_default())),
@@ -237,8 +243,7 @@ fn image(fields: &mut Fields<'_>) -> Result<Media, Bad> {
 }
 
 fn audio(fields: &mut Fields<'_>) -> Result<Media, Bad> {
-    let mut inner =
-        fields.fields("input_audio")?.ok_or(Bad::new("input_audio", "is required"))?;
+    let mut inner = fields.fields("input_audio")?.ok_or(Bad::new("input_audio", "is required"))?;
     let data = inner.need("data").map_err(|bad| bad.under("input_audio"))?;
     let format = inner.string("format")?.unwrap_or_else(|| "wav".to_owned());
     let source = Source::Base64 { mime: format!("audio/{format}"), data: media::standard(&data) };
@@ -271,4 +276,3 @@ fn file_source(data: &str, name: Option<&str>) -> Source {
         }
     }
 }
-

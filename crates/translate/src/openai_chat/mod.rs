@@ -5,6 +5,7 @@ mod embed;
 mod messages;
 mod read;
 mod reasoning;
+mod table;
 mod tools;
 mod turns;
 mod write;
@@ -17,6 +18,7 @@ use crate::{
     embed::{EmbedAnswer, EmbedRequest},
     json::Node,
     model::{Answer, Conversation, Field, Place, Vendor},
+    table::Row,
     warning::Report,
 };
 
@@ -73,6 +75,10 @@ impl Codec for OpenAiChat {
             Place::Item(at) => format!("messages[{at}]"),
             Place::Instructions => "messages[0]".to_owned(),
         }
+    }
+
+    fn dispositions(&self) -> &'static [Row] {
+        table::ROWS
     }
 
     fn decode_request(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {

@@ -115,10 +115,9 @@ fn choice(node: Node<'_>) -> Result<ToolChoice, Bad> {
             let name = name("function").or_else(legacy).ok_or_else(bad)?;
             ToolChoice::Named { name, kind: CallKind::Function }
         }
-        "custom" => ToolChoice::Named {
-            name: name("custom").ok_or_else(bad)?,
-            kind: CallKind::Custom,
-        },
+        "custom" => {
+            ToolChoice::Named { name: name("custom").ok_or_else(bad)?, kind: CallKind::Custom }
+        }
         "allowed_tools" => allowed(node.get("allowed_tools").ok_or_else(bad)?),
         _ => ToolChoice::Server { name: kind, value: node.raw() },
     })
@@ -230,9 +229,8 @@ fn nested_grammar(grammar: &Raw, source: Protocol) -> Json<'_> {
         return grammar.into();
     }
     let member = |name| node.get(name).map(|value| Json::from(value.raw()));
-    let inner = Object::new()
-        .maybe("syntax", member("syntax"))
-        .maybe("definition", member("definition"));
+    let inner =
+        Object::new().maybe("syntax", member("syntax")).maybe("definition", member("definition"));
     Object::of("grammar").with("grammar", inner).into()
 }
 
@@ -250,14 +248,18 @@ fn put_server<'a>(
             body.put("web_search_options", &tool.value);
         }
         ServerToolKind::WebSearch {
-            location, context_size, allowed_domains, blocked_domains, ..
+            location,
+            context_size,
+            allowed_domains,
+            blocked_domains,
+            ..
         } if onto.caps.server_web_search == Some(true) => {
             if !allowed_domains.is_empty() || !blocked_domains.is_empty() {
                 report.path(Code::DroppedField, &format!("tools[{at}]"));
             }
-            let place = location.as_ref().map(|location| {
-                Object::of("approximate").with("approximate", location)
-            });
+            let place = location
+                .as_ref()
+                .map(|location| Object::of("approximate").with("approximate", location));
             let options = Object::new()
                 .maybe("user_location", place)
                 .maybe("search_context_size", context_size.as_ref());

@@ -14,8 +14,7 @@ use crate::{
         Text, ToolCall, ToolResult, Vendor,
     },
     names::OPENAI as NAMES,
-    openai,
-    search,
+    openai, search,
     shape::{Assistant, NO_RESULT, Outcome, Piece, Shape, Turn, User},
     warning::{Code, Report},
 };
@@ -78,7 +77,9 @@ impl<'r> Turns<'r> {
             false => parts.len() == 1,
         };
         let content = match parts {
-            [Cow::Borrowed(Part::Text(Text { text, cache: None, .. }))] if plain => Json::from(text),
+            [Cow::Borrowed(Part::Text(Text { text, cache: None, .. }))] if plain => {
+                Json::from(text)
+            }
             parts => self.content(parts, place)?.into(),
         };
         let mut out = Object::new().with("role", role).with("content", content);
@@ -103,7 +104,11 @@ impl<'r> Turns<'r> {
         Ok(out)
     }
 
-    fn part<'a>(&mut self, part: &Cow<'a, Part>, place: Place) -> Result<Option<Json<'a>>, Refusal> {
+    fn part<'a>(
+        &mut self,
+        part: &Cow<'a, Part>,
+        place: Place,
+    ) -> Result<Option<Json<'a>>, Refusal> {
         let part = match part {
             Cow::Borrowed(part) => *part,
             Cow::Owned(part) => {
@@ -124,7 +129,8 @@ impl<'r> Turns<'r> {
     }
 
     fn text<'a>(&self, text: &'a Text) -> Object<'a> {
-        let mut part = hinted(Object::of("text").with("text", &text.text), text.cache.as_ref(), self.is_own());
+        let mut part =
+            hinted(Object::of("text").with("text", &text.text), text.cache.as_ref(), self.is_own());
         if self.is_own() {
             put_extra(&mut part, &text.extra);
         }
@@ -146,9 +152,9 @@ impl<'r> Turns<'r> {
                     .with("filename", name(media, mime))
                     .with("file_data", media::to_data_url(mime, data)),
             ),
-            (Source::Url(url), MediaKind::Document) if self.is_own() => file(
-                Object::new().maybe("filename", media.title.as_ref()).with("file_data", url),
-            ),
+            (Source::Url(url), MediaKind::Document) if self.is_own() => {
+                file(Object::new().maybe("filename", media.title.as_ref()).with("file_data", url))
+            }
             (Source::File { vendor: Vendor::OpenAi, id }, MediaKind::Document) => {
                 file(Object::new().with("file_id", id))
             }
@@ -172,7 +178,9 @@ impl<'r> Turns<'r> {
             "audio/wav" | "audio/x-wav" | "audio/wave" => "wav",
             "audio/mp3" | "audio/mpeg" => "mp3",
             _ => {
-                let why = format!("holds audio of type `{mime}`; this model's protocol takes wav and mp3");
+                let why = format!(
+                    "holds audio of type `{mime}`; this model's protocol takes wav and mp3"
+                );
                 return Err(self.report.refuse_place(place, &why));
             }
         };

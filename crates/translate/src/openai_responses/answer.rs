@@ -5,8 +5,9 @@ use tollgate_wire::{Fault, dialect};
 
 use super::{NAMES, items, tools::with_extra};
 use crate::{
-    answers, envelope, ids,
+    answers,
     codec::Asked,
+    envelope, ids,
     json::{Bad, Json, Node, Object, Raw},
     model::{
         Answer, CallKind, Candidate, Finish, Opaque, Part, Reasoning, ServerToolCall, Text,
@@ -143,11 +144,7 @@ fn refuses(parts: &[Part]) -> bool {
     said.peek().is_some() && said.all(|part| matches!(part, Part::Refusal(_)))
 }
 
-pub(super) fn write(
-    answer: &Answer,
-    asked: &Asked,
-    report: &mut Report,
-) -> Result<Vec<u8>, Fault> {
+pub(super) fn write(answer: &Answer, asked: &Asked, report: &mut Report) -> Result<Vec<u8>, Fault> {
     if let Some(fault) = answers::malformed(answer) {
         return Err(fault);
     }
@@ -412,4 +409,3 @@ fn as_text(part: &Part) -> Option<&Text> {
         _ => None,
     }
 }
-

@@ -5,8 +5,8 @@ use crate::{
     json::{Bad, Fields, Node},
     media,
     model::{
-        Args, CallKind, Citation, CitationKind, Item, Media, MediaKind, Message, Part,
-        Place, Reasoning, Role, Source, Text, ToolCall, ToolResult, Vendor,
+        Args, CallKind, Citation, CitationKind, Item, Media, MediaKind, Message, Part, Place,
+        Reasoning, Role, Source, Text, ToolCall, ToolResult, Vendor,
     },
     openai,
 };
@@ -189,9 +189,10 @@ fn content(node: Node<'_>) -> Result<(bool, Vec<Part>), Bad> {
     if !node.is_array() {
         return Err(Bad::new("content", "must be a string or an array of parts"));
     }
-    let parts = node.elements().enumerate().map(|(i, node)| {
-        part(node).map_err(|bad| bad.under(format!("content[{i}]")))
-    });
+    let parts = node
+        .elements()
+        .enumerate()
+        .map(|(i, node)| part(node).map_err(|bad| bad.under(format!("content[{i}]"))));
     Ok((false, parts.collect::<Result<_, _>>()?))
 }
 
@@ -211,10 +212,7 @@ pub(super) fn part(node: Node<'_>) -> Result<Part, Bad> {
     Ok(Part::Media(media))
 }
 
-fn text(
-    mut fields: Fields<'_>,
-    cache: Option<crate::model::CacheHint>,
-) -> Result<Part, Bad> {
+fn text(mut fields: Fields<'_>, cache: Option<crate::model::CacheHint>) -> Result<Part, Bad> {
     let citations = fields.array("annotations")?.into_iter().map(citation).collect();
     let logprobs = fields.raw("logprobs").filter(|raw| raw.as_str() != "[]");
     Ok(Part::Text(Text {
@@ -286,4 +284,3 @@ fn file_data(data: &str, name: Option<&str>) -> Source {
 pub(super) fn minted(prefix: &str, answer: &str, at: usize) -> String {
     format!("{prefix}_{}", ids::hex(&[answer, &at.to_string()], 12))
 }
-

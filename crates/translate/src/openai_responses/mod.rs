@@ -3,6 +3,7 @@
 mod answer;
 mod items;
 mod read;
+mod table;
 mod tools;
 mod turns;
 mod write;
@@ -17,6 +18,7 @@ use crate::{
     json::{Node, Raw},
     model::{Answer, Conversation, Field, Place, Vendor},
     names::Rule,
+    table::Row,
     warning::Report,
 };
 
@@ -76,6 +78,10 @@ impl Codec for OpenAiResponses {
             Place::Item(at) => format!("input[{at}]"),
             Place::Instructions => "instructions".to_owned(),
         }
+    }
+
+    fn dispositions(&self) -> &'static [Row] {
+        table::ROWS
     }
 
     fn decode_request(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {

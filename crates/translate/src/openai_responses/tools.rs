@@ -215,7 +215,11 @@ fn flat_grammar(grammar: &Raw) -> Json<'_> {
         .into()
 }
 
-pub(super) fn with_extra<'a>(mut out: Object<'a>, extra: &'a Extra, source: Protocol) -> Object<'a> {
+pub(super) fn with_extra<'a>(
+    mut out: Object<'a>,
+    extra: &'a Extra,
+    source: Protocol,
+) -> Object<'a> {
     if source == ME {
         for (key, value) in &extra.0 {
             out.put(key.as_ref(), value);
@@ -232,7 +236,11 @@ fn server_tool<'a>(
 ) -> Option<Json<'a>> {
     match &tool.kind {
         ServerToolKind::WebSearch {
-            allowed_domains, blocked_domains, location, context_size, max_uses,
+            allowed_domains,
+            blocked_domains,
+            location,
+            context_size,
+            max_uses,
         } if onto.caps.server_web_search != Some(false) => {
             if !blocked_domains.is_empty() || max_uses.is_some() {
                 report.path(Code::DroppedField, &format!("tools[{at}]"));

@@ -71,7 +71,9 @@ impl<'r> Turns<'r> {
         let mut items = Vec::new();
         for message in leading {
             match (message.place, message.parts.as_slice()) {
-                (Place::Instructions, [Part::Text(text)]) => instructions = Some((&text.text).into()),
+                (Place::Instructions, [Part::Text(text)]) => {
+                    instructions = Some((&text.text).into())
+                }
                 _ => items.push(self.instruction(message, role(message))?),
             }
         }
@@ -130,7 +132,11 @@ impl<'r> Turns<'r> {
         Ok(out.into())
     }
 
-    fn part<'a>(&mut self, part: &Cow<'a, Part>, place: Place) -> Result<Option<Json<'a>>, Refusal> {
+    fn part<'a>(
+        &mut self,
+        part: &Cow<'a, Part>,
+        place: Place,
+    ) -> Result<Option<Json<'a>>, Refusal> {
         let part = match part {
             Cow::Borrowed(part) => *part,
             Cow::Owned(part) => {

@@ -113,8 +113,7 @@ fn put_text<'a>(body: &mut Object<'a>, c: &'a Conversation, report: &mut Report)
             None
         }
     };
-    let text =
-        Object::new().maybe("format", format).maybe("verbosity", c.verbosity.as_ref());
+    let text = Object::new().maybe("format", format).maybe("verbosity", c.verbosity.as_ref());
     if !text.is_empty() {
         body.put("text", text);
     }

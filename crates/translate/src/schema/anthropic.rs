@@ -19,18 +19,8 @@ const CONSTRAINTS: [&str; 15] = [
     "maxProperties",
     "propertyNames",
 ];
-const FORMATS: [&str; 10] = [
-    "date-time",
-    "time",
-    "date",
-    "duration",
-    "email",
-    "hostname",
-    "uri",
-    "ipv4",
-    "ipv6",
-    "uuid",
-];
+const FORMATS: [&str; 10] =
+    ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
 
 /// The schema of a tool's input: always of an object, in today's draft.
 pub(crate) fn input_schema<'a>(schema: Option<&'a Raw>, strict: bool, loss: &mut Loss) -> Json<'a> {

@@ -36,8 +36,8 @@ pub(crate) fn openapi<'a>(schema: &'a Raw, loss: &mut Loss) -> Option<Json<'a>> 
     let tree = schema.tree();
     let mut subset = Subset { root: &tree, loss };
     let object = subset.schema(&tree, 0);
-    let empty = object.get("type").and_then(Json::as_str) == Some("OBJECT")
-        && !object.has("properties");
+    let empty =
+        object.get("type").and_then(Json::as_str) == Some("OBJECT") && !object.has("properties");
     (!empty).then(|| Json::Object(object))
 }
 
@@ -86,9 +86,11 @@ impl<'a> Subset<'a, '_> {
                     Json::Object(Object(each.collect()))
                 }
                 ("items", value) => self.schema(&value, references).into(),
-                ("anyOf", Json::Array(list)) => {
-                    list.iter().map(|s| self.schema(s, references).into()).collect::<Vec<_>>().into()
-                }
+                ("anyOf", Json::Array(list)) => list
+                    .iter()
+                    .map(|s| self.schema(s, references).into())
+                    .collect::<Vec<_>>()
+                    .into(),
                 (_, value) => value,
             };
             out.put(key, value);
@@ -125,10 +127,8 @@ impl<'a> Subset<'a, '_> {
             *kind = kind.to_ascii_uppercase().into();
         }
         let text = object.get("type").and_then(Json::as_str) == Some("STRING");
-        let known = matches!(
-            object.get("format").and_then(Json::as_str),
-            Some("enum" | "date-time")
-        );
+        let known =
+            matches!(object.get("format").and_then(Json::as_str), Some("enum" | "date-time"));
         if text && object.has("format") && !known {
             object.remove("format");
             self.loss.downgraded = true;
