@@ -95,7 +95,7 @@ impl<'a> Case<'a> {
             "request" | "reject" => self.request(Kind::Generate)?,
             "count_request" => self.request(Kind::Count)?,
             "embed_request" => self.request(Kind::Embed)?,
-            "response" => self.response(self.body(self.input)),
+            "response" => self.response(&self.body(self.input)),
             "error" => self.error(),
             "count_response" => self.count_response(),
             "embed_response" => self.embed_response(),
@@ -161,8 +161,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn response(&self, body: Vec<u8>) -> Outcome {
-        let shown = codec(self.from).decode_answer(&body, &self.id).and_then(|answer| {
+    fn response(&self, body: &[u8]) -> Outcome {
+        let shown = codec(self.from).decode_answer(body, &self.id).and_then(|answer| {
             let mut report = Report::new(codec(self.from));
             let shown = codec(self.to).encode_answer(&answer, &self.asked(), &mut report)?;
             Ok((shown, report.into_warnings()))
@@ -179,7 +179,7 @@ impl<'a> Case<'a> {
         let text = body.and_then(Node::string).map(String::into_bytes);
         let body = text.or_else(|| body.map(|body| self.body(body))).unwrap_or_default();
         if status < 300 {
-            return self.response(body);
+            return self.response(&body);
         }
         let status = u16::try_from(status).ok().and_then(|n| StatusCode::from_u16(n).ok());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

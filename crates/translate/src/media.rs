@@ -17,10 +17,9 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// What an address stands for: `data:` holds the bytes, the web has a URL, anything else is only
 /// understood by its provider.
 pub(crate) fn source(url: &str) -> Source {
-    if url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
-        if let Some((mime, data)) = data_url(url) {
-            return Source::Base64 { mime, data };
-        }
+    let inline = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    if let Some((mime, data)) = inline.then(|| data_url(url)).flatten() {
+        return Source::Base64 { mime, data };
     }
     let web = |scheme: &str| {
         url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))

@@ -4,6 +4,8 @@
 //! `absent`, `warnings` and `id_pattern` beside. In what is expected, objects with one member that
 //! begins with `$` stand for more than themselves: see [`Matcher::placeholder`].
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "it is a test")]
+
 mod tree;
 
 use std::{collections::BTreeMap, fs, path::Path};

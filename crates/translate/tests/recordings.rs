@@ -6,6 +6,8 @@
 //! `$TOLLGATE_SHARED/specs`, by default beside the workspace; without them every test is listed
 //! as ignored, and with `CI=true` their absence is a failure.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "it is a test")]
+
 mod tree;
 
 use std::{collections::BTreeMap, fs, path::Path};

@@ -1,5 +1,7 @@
 //! The table of dispositions: complete, current, and what `docs/translation.md` is made from.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "it is a test")]
+
 use std::{collections::BTreeSet, env, fmt::Write, fs, path::Path};
 
 use libtest_mimic::{Arguments, Failed, Trial};

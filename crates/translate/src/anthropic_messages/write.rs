@@ -220,7 +220,7 @@ fn put_sampling<'a>(
     let one = onto.caps.sampling == Sampling::OneOf && s.temperature.is_some() && !own;
     let narrow = |p: &Number| p.as_f64() < 0.95;
     let top_p = s.top_p.as_ref();
-    put("top_p", top_p, Field::TopP, !one && !(thinks && top_p.is_some_and(narrow)));
+    put("top_p", top_p, Field::TopP, !(one || thinks && top_p.is_some_and(narrow)));
     put("top_k", s.top_k.as_ref(), Field::TopK, !thinks);
     if warm.is_none() && s.temperature.is_some() {
         if none || thinks {

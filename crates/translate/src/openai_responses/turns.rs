@@ -72,7 +72,7 @@ impl<'r> Turns<'r> {
         for message in leading {
             match (message.place, message.parts.as_slice()) {
                 (Place::Instructions, [Part::Text(text)]) => {
-                    instructions = Some((&text.text).into())
+                    instructions = Some((&text.text).into());
                 }
                 _ => items.push(self.instruction(message, role(message))?),
             }
@@ -231,7 +231,7 @@ impl<'r> Turns<'r> {
             self.said(&mut texts, phase, place, out);
             match piece {
                 Piece::Part(part) => out.extend(self.assistant_part(part, place)),
-                Piece::Call { call, id } => out.push(self.call(call, id.clone(), place)),
+                Piece::Call { call, id } => out.push(self.call(call, id, place)),
             }
         }
         self.said(&mut texts, phase, place, out);
@@ -314,11 +314,11 @@ impl<'r> Turns<'r> {
         Some(with_extra(out, &reasoning.extra, self.source).into())
     }
 
-    fn call<'a>(&mut self, call: &'a ToolCall, id: Cow<'a, str>, place: Place) -> Json<'a> {
+    fn call<'a>(&mut self, call: &'a ToolCall, id: &str, place: Place) -> Json<'a> {
         if call.cache.is_some() {
             self.report.place(Code::CacheHintDropped, place);
         }
-        let fit = ids::short(&id).into_owned();
+        let fit = ids::short(id).into_owned();
         if fit != id {
             self.report.place(Code::ToolIdRewritten, place);
         }

@@ -38,7 +38,7 @@ pub(crate) fn openapi<'a>(schema: &'a Raw, loss: &mut Loss) -> Option<Json<'a>> 
     let object = subset.schema(&tree, 0);
     let empty =
         object.get("type").and_then(Json::as_str) == Some("OBJECT") && !object.has("properties");
-    (!empty).then(|| Json::Object(object))
+    (!empty).then_some(Json::Object(object))
 }
 
 struct Subset<'a, 'b> {
