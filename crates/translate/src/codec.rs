@@ -6,7 +6,7 @@ use tollgate_wire::{Fault, ModelCard};
 use crate::{
     embed::{EmbedAnswer, EmbedRequest},
     json::Raw,
-    model::{Answer, Conversation, Field, Place, Vendor},
+    model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     restore::Restore,
     table::Row,
     warning::Report,
@@ -38,6 +38,9 @@ pub trait Codec: fmt::Debug + Send + Sync + 'static {
 
     /// What the protocol calls a place in the conversation.
     fn place(&self, place: Place) -> String;
+
+    /// Whether the upstream fetches media of a kind from the web itself.
+    fn fetches(&self, kind: MediaKind, caps: &Caps) -> bool;
 
     /// What becomes of each field of this protocol's requests in the others.
     fn dispositions(&self) -> &'static [Row];

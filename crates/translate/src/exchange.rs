@@ -4,8 +4,9 @@ use tollgate_wire::{Fault, Rendered, dialect};
 
 use crate::{
     codec::{Asked, Incoming, Onto, Outgoing, codec},
+    model::Conversation,
     restore::Restore,
-    warning::{Report, Warnings},
+    warning::{Code, Report, Warnings},
 };
 
 /// What a request asks for.
@@ -101,10 +102,47 @@ impl Translator {
     ) -> Result<(Outgoing, Exchange), Refusal> {
         let mut report = Report::new(codec(self.from));
         let (outgoing, asked) = match self.kind {
-            Kind::Generate => self.generate(incoming, onto, &mut report)?,
+            Kind::Generate => {
+                let conversation = self.read(incoming)?;
+                return self.write(&conversation, incoming, onto);
+            }
             Kind::Count => self.count(incoming, onto, &mut report)?,
             Kind::Embed => self.embed(incoming, onto, &mut report)?,
         };
+        self.sent(outgoing, asked, onto, report)
+    }
+
+    /// Reads a request for an answer, so that media can be fetched for it ([`crate::wanted`])
+    /// before [`Translator::write`].
+    ///
+    /// Errors: the body is not what the client's protocol wants.
+    pub fn read(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {
+        codec(self.from).decode_request(incoming)
+    }
+
+    /// Writes a request for an answer that was read from `incoming`.
+    ///
+    /// Errors: as [`Translator::request`].
+    pub fn write(
+        &self,
+        conversation: &Conversation,
+        incoming: &Incoming<'_>,
+        onto: &Onto<'_>,
+    ) -> Result<(Outgoing, Exchange), Refusal> {
+        let mut report = Report::new(codec(self.from));
+        let outgoing = codec(self.to).encode_request(conversation, onto, &mut report)?;
+        let mut asked = Asked::of(conversation, self.now, &self.id);
+        asked.echo = codec(self.from).echo(incoming.body);
+        self.sent(outgoing, Expected::Answer(asked), onto, report)
+    }
+
+    fn sent(
+        &self,
+        outgoing: Outgoing,
+        asked: Expected,
+        onto: &Onto<'_>,
+        report: Report,
+    ) -> Result<(Outgoing, Exchange), Refusal> {
         let warnings = report.into_warnings();
         if let Some(refusal) = warnings.refusal().filter(|_| self.policy.strict) {
             return Err(refusal);
@@ -113,19 +151,6 @@ impl Translator {
         let model = onto.model.to_owned();
         let (from, to) = (self.from, self.to);
         Ok((outgoing, Exchange { from, to, model, asked, restore, warnings }))
-    }
-
-    fn generate(
-        &self,
-        incoming: &Incoming<'_>,
-        onto: &Onto<'_>,
-        report: &mut Report,
-    ) -> Result<(Outgoing, Expected), Refusal> {
-        let conversation = codec(self.from).decode_request(incoming)?;
-        let outgoing = codec(self.to).encode_request(&conversation, onto, report)?;
-        let mut asked = Asked::of(&conversation, self.now, &self.id);
-        asked.echo = codec(self.from).echo(incoming.body);
-        Ok((outgoing, Expected::Answer(asked)))
     }
 
     fn count(
@@ -208,6 +233,9 @@ impl Exchange {
             answer.model.clone_from(&self.model);
         }
         let mut report = Report::new(codec(self.to));
+        if answer.extra.get("input_transformations").is_some_and(|list| list.as_str() != "[]") {
+            report.path(Code::SignatureDropped, "input_transformations");
+        }
         let shown = codec(self.from).encode_answer(&answer, asked, &mut report)?;
         Ok((shown, report.into_warnings()))
     }

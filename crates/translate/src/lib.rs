@@ -11,6 +11,7 @@ mod effort;
 mod embed;
 mod envelope;
 mod exchange;
+mod fetch;
 pub mod gemini;
 mod ids;
 pub mod json;
@@ -35,6 +36,7 @@ pub use self::{
     codec::{Asked, Codec, Incoming, Onto, Outgoing, codec},
     embed::{EmbedAnswer, EmbedRequest},
     exchange::{Exchange, Kind, Policy, Translator, error, models, render},
+    fetch::{Fetched, Wanted, inline, wanted},
     restore::Restore,
     table::{Disposition, Row, find},
     warning::{Code, Report, Warning, Warnings},

@@ -3,8 +3,9 @@
 use tollgate_core::{Protocol, Refusal};
 
 use crate::{
-    codec::Onto,
-    model::{Conversation, Field},
+    codec::{Onto, codec},
+    fetch,
+    model::{Conversation, Field, Media, MediaKind, Source},
     openai,
     warning::{Code, Report},
 };
@@ -47,6 +48,63 @@ pub(crate) fn refuse(
         }
     }
     Ok(())
+}
+
+/// Refuses media the model cannot take, or its provider cannot fetch.
+///
+/// Errors: the place of the first.
+pub(crate) fn admit(
+    c: &Conversation,
+    target: Protocol,
+    onto: &Onto<'_>,
+    report: &Report,
+) -> Result<(), Refusal> {
+    if c.source == target {
+        return Ok(());
+    }
+    for item in &c.items {
+        let (place, parts) = fetch::parts(item);
+        for media in parts.iter().filter_map(fetch::as_media) {
+            let kind = media.kind.as_str();
+            if takes(media, onto) == Some(false) {
+                return Err(report
+                    .refuse_place(place, &format!("holds {kind}, which this model cannot take")));
+            }
+            let fetched = codec(target).fetches(media.kind, onto.caps);
+            if matches!(media.source, Source::Url(_)) && !fetched {
+                let why = format!(
+                    "holds {kind} by URL, which this model's provider cannot fetch; send the data itself"
+                );
+                return Err(report.refuse_place(place, &why));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn takes(media: &Media, onto: &Onto<'_>) -> Option<bool> {
+    let pdf = matches!(&media.source, Source::Base64 { mime, .. } if mime == "application/pdf");
+    match media.kind {
+        MediaKind::Image => onto.caps.image_in,
+        MediaKind::Audio => onto.caps.audio_in,
+        MediaKind::Video => onto.caps.video_in,
+        MediaKind::Document if pdf => onto.caps.pdf_in,
+        MediaKind::Document => None,
+    }
+}
+
+/// A knob the model has; reported and left out where it has not.
+pub(crate) fn knob<'a, T>(
+    value: Option<&'a T>,
+    has: Option<bool>,
+    field: Field,
+    report: &mut Report,
+) -> Option<&'a T> {
+    if has == Some(false) {
+        report.unless_absent(value, field);
+        return None;
+    }
+    value
 }
 
 /// The output limit, not above what the model can put out.

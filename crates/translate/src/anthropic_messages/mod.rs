@@ -12,7 +12,7 @@ mod turns;
 mod usage;
 mod write;
 
-use tollgate_core::{Class, Protocol, Refusal};
+use tollgate_core::{Caps, Class, Protocol, Refusal};
 use tollgate_wire::{Fault, ModelCard};
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     date,
     embed::{EmbedAnswer, EmbedRequest},
     json::Node,
-    model::{Answer, Conversation, Field, Place, Vendor},
+    model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     names::Rule,
     table::Row,
     warning::Report,
@@ -81,6 +81,13 @@ impl Codec for AnthropicMessages {
         match place {
             Place::Item(at) => format!("messages[{at}]"),
             Place::Instructions => "system".to_owned(),
+        }
+    }
+
+    fn fetches(&self, kind: MediaKind, caps: &Caps) -> bool {
+        match kind {
+            MediaKind::Image => caps.fetches_https_images != Some(false),
+            _ => caps.fetches_https_files != Some(false),
         }
     }
 

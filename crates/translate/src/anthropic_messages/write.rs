@@ -48,6 +48,7 @@ pub(super) fn prompt<'a>(
 ) -> Result<Prompt<'a>, Refusal> {
     lost::report(c, ME, report)?;
     state::refuse(c, ME, report)?;
+    state::admit(c, ME, onto, report)?;
     let shape = shape(c, ME, report)?;
     let bound = onto.caps.bound_reasoning && thinking::replays_native(&shape, onto);
     let mut hints = Hints::of(c);

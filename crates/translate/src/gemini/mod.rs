@@ -13,7 +13,7 @@ mod turns;
 mod usage;
 mod write;
 
-use tollgate_core::{Protocol, Refusal};
+use tollgate_core::{Caps, Protocol, Refusal};
 use tollgate_wire::{Fault, ModelCard};
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     codec::{Asked, Codec, Incoming, Onto, Outgoing},
     embed::{EmbedAnswer, EmbedRequest},
     json::Node,
-    model::{Answer, Conversation, Field, Place, Vendor},
+    model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     names::Rule,
     table::Row,
     warning::Report,
@@ -77,6 +77,13 @@ impl Codec for Gemini {
         match place {
             Place::Item(at) => format!("contents[{at}]"),
             Place::Instructions => "systemInstruction".to_owned(),
+        }
+    }
+
+    fn fetches(&self, kind: MediaKind, caps: &Caps) -> bool {
+        match kind {
+            MediaKind::Image => caps.fetches_https_images == Some(true),
+            _ => caps.fetches_https_files == Some(true),
         }
     }
 

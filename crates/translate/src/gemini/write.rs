@@ -29,6 +29,7 @@ pub(super) fn prompt<'a>(
 ) -> Result<Object<'a>, Refusal> {
     lost::report(c, ME, report)?;
     state::refuse(c, ME, report)?;
+    state::admit(c, ME, onto, report)?;
     let shape = shape(c, ME, report)?;
     let mut turns = Turns::new(c, onto, report);
     let system = turns.system(&shape.leading)?;
@@ -86,7 +87,8 @@ fn generation<'a>(
     let mut config = Object::new();
     put_limits(&mut config, c, onto, report)?;
     put_format(&mut config, c, onto, report);
-    if let Some(logprobs) = c.logprobs {
+    let logprobs = c.logprobs.as_ref();
+    if let Some(logprobs) = state::knob(logprobs, onto.caps.logprobs, Field::Logprobs, report) {
         config.put("responseLogprobs", logprobs.enabled);
         if let Some(top) = logprobs.top {
             config.put("logprobs", top);
@@ -128,16 +130,21 @@ fn put_limits<'a>(
             config.put(name, value);
         }
     }
-    match s.seed.as_ref() {
+    if onto.caps.n_gt_1 == Some(false) {
+        state::one_candidate(c, report)?;
+    }
+    match state::knob(s.seed.as_ref(), onto.caps.seed, Field::Seed, report) {
         Some(seed) if seed.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => {
             config.put("seed", seed);
         }
         seed => report.unless_absent(seed, Field::Seed),
     }
-    let penalties =
-        [("presencePenalty", &s.presence_penalty), ("frequencyPenalty", &s.frequency_penalty)];
-    for (name, value) in penalties {
-        if let Some(value) = value {
+    let penalties = [
+        ("presencePenalty", &s.presence_penalty, Field::PresencePenalty),
+        ("frequencyPenalty", &s.frequency_penalty, Field::FrequencyPenalty),
+    ];
+    for (name, value, field) in penalties {
+        if let Some(value) = state::knob(value.as_ref(), onto.caps.penalties, field, report) {
             config.put(name, value);
         }
     }

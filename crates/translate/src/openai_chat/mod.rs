@@ -10,14 +10,14 @@ mod tools;
 mod turns;
 mod write;
 
-use tollgate_core::{Class, Protocol, Refusal};
+use tollgate_core::{Caps, Class, Protocol, Refusal};
 use tollgate_wire::{Fault, ModelCard};
 
 use crate::{
     codec::{Asked, Codec, Incoming, Onto, Outgoing},
     embed::{EmbedAnswer, EmbedRequest},
     json::Node,
-    model::{Answer, Conversation, Field, Place, Vendor},
+    model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     table::Row,
     warning::Report,
 };
@@ -75,6 +75,10 @@ impl Codec for OpenAiChat {
             Place::Item(at) => format!("messages[{at}]"),
             Place::Instructions => "messages[0]".to_owned(),
         }
+    }
+
+    fn fetches(&self, kind: MediaKind, caps: &Caps) -> bool {
+        kind == MediaKind::Image && caps.fetches_https_images != Some(false)
     }
 
     fn dispositions(&self) -> &'static [Row] {

@@ -24,6 +24,7 @@ pub(super) fn request(
 ) -> Result<Outgoing, Refusal> {
     lost::report(c, ME, report)?;
     state::refuse(c, ME, report)?;
+    state::admit(c, ME, onto, report)?;
     let shape = shape(c, ME, report)?;
     let mut body = Object::new().with("model", onto.model);
     let messages = Turns::new(c, onto, report).messages(&shape)?;
@@ -33,7 +34,7 @@ pub(super) fn request(
     tools::put(&mut body, c, onto, report)?;
     put_format(&mut body, c, report);
     put_reasoning(&mut body, c, onto, report);
-    put_rest(&mut body, c, report);
+    put_rest(&mut body, c, onto, report);
     let restore = names::OPENAI.restore(c, report);
     let bytes = Json::from(body).to_bytes();
     Ok(Outgoing { restore, ..Outgoing::new("/v1/chat/completions", bytes) })
@@ -50,15 +51,16 @@ fn put_limits<'a>(
         let older = onto.caps.developer_role == Some(false);
         body.put(if older { "max_tokens" } else { "max_completion_tokens" }, limit);
     }
-    let sampling = &c.sampling;
-    for (name, value) in [
-        ("temperature", &sampling.temperature),
-        ("top_p", &sampling.top_p),
-        ("frequency_penalty", &sampling.frequency_penalty),
-        ("presence_penalty", &sampling.presence_penalty),
-        ("seed", &sampling.seed),
+    let (sampling, caps) = (&c.sampling, onto.caps);
+    let (frequency, presence) = (Field::FrequencyPenalty, Field::PresencePenalty);
+    for (name, value, has, field) in [
+        ("temperature", &sampling.temperature, None, Field::Temperature),
+        ("top_p", &sampling.top_p, None, Field::TopP),
+        ("frequency_penalty", &sampling.frequency_penalty, caps.penalties, frequency),
+        ("presence_penalty", &sampling.presence_penalty, caps.penalties, presence),
+        ("seed", &sampling.seed, caps.seed, Field::Seed),
     ] {
-        if let Some(value) = value {
+        if let Some(value) = state::knob(value.as_ref(), has, field, report) {
             body.put(name, value);
         }
     }
@@ -68,6 +70,9 @@ fn put_limits<'a>(
     }
     if let Some(bias) = &sampling.logit_bias {
         body.put("logit_bias", bias);
+    }
+    if onto.caps.n_gt_1 == Some(false) {
+        state::one_candidate(c, report)?;
     }
     if let Some(n) = c.candidates.filter(|n| *n != 1 || c.source == ME) {
         body.put("n", n);
@@ -184,11 +189,12 @@ fn fitting(asked: Effort, onto: &Onto<'_>, report: &mut Report) -> Effort {
     taken
 }
 
-fn put_rest<'a>(body: &mut Object<'a>, c: &'a Conversation, report: &mut Report) {
+fn put_rest<'a>(body: &mut Object<'a>, c: &'a Conversation, onto: &Onto<'_>, report: &mut Report) {
     if let Some(verbosity) = &c.verbosity {
         body.put("verbosity", verbosity);
     }
-    if let Some(logprobs) = c.logprobs {
+    let logprobs = c.logprobs.as_ref();
+    if let Some(logprobs) = state::knob(logprobs, onto.caps.logprobs, Field::Logprobs, report) {
         body.put("logprobs", logprobs.enabled);
         if let Some(top) = logprobs.top {
             body.put("top_logprobs", top);

@@ -162,6 +162,12 @@ pub(super) fn call(fields: &mut Fields<'_>, custom: bool) -> Result<ToolCall, Ba
     for known in ["id", "status"] {
         fields.take(known);
     }
+    // Called by the model itself: what every call is.
+    let direct =
+        |node: Node<'_>| node.get("type").and_then(Node::str).is_some_and(|t| t == "direct");
+    if fields.peek("caller").is_some_and(direct) {
+        fields.take("caller");
+    }
     call.extra = std::mem::take(fields).extra();
     Ok(call)
 }

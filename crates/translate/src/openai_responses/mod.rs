@@ -8,7 +8,7 @@ mod tools;
 mod turns;
 mod write;
 
-use tollgate_core::{Class, Protocol, Refusal};
+use tollgate_core::{Caps, Class, Protocol, Refusal};
 use tollgate_wire::{Fault, ModelCard};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     codec::{Asked, Codec, Incoming, Onto, Outgoing},
     embed::{EmbedAnswer, EmbedRequest},
     json::{Node, Raw},
-    model::{Answer, Conversation, Field, Place, Vendor},
+    model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     names::Rule,
     table::Row,
     warning::Report,
@@ -77,6 +77,13 @@ impl Codec for OpenAiResponses {
         match place {
             Place::Item(at) => format!("input[{at}]"),
             Place::Instructions => "instructions".to_owned(),
+        }
+    }
+
+    fn fetches(&self, kind: MediaKind, caps: &Caps) -> bool {
+        match kind {
+            MediaKind::Image => caps.fetches_https_images != Some(false),
+            _ => caps.fetches_https_files != Some(false),
         }
     }
 

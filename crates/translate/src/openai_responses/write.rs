@@ -30,6 +30,7 @@ fn prompt<'a>(
 ) -> Result<Object<'a>, Refusal> {
     lost::report(c, ME, report)?;
     state::refuse(c, ME, report)?;
+    state::admit(c, ME, onto, report)?;
     let shape = shape(c, ME, report)?;
     let mut turns = Turns::new(c, onto, report);
     let (instructions, mut items) = turns.leading(&shape.leading)?;
