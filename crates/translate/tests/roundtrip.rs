@@ -1,5 +1,7 @@
 //! Arbitrary conversations through another protocol and back.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "it is a test")]
+
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use tollgate_core::{Caps, Protocol};
 use tollgate_translate::{

@@ -62,7 +62,7 @@ pub(super) fn request(
     put_limits(&mut body, c, onto, report);
     put_text(&mut body, c, report);
     put_reasoning(&mut body, c, onto, report);
-    put_state(&mut body, c);
+    put_state(&mut body, c, report);
     put_rest(&mut body, c);
     let mut restore = super::NAMES.restore(c, report);
     if !c.stop.is_empty() {
@@ -154,7 +154,7 @@ fn put_reasoning<'a>(
 }
 
 /// Nothing is kept for a client that cannot refer to it.
-fn put_state<'a>(body: &mut Object<'a>, c: &'a Conversation) {
+fn put_state<'a>(body: &mut Object<'a>, c: &'a Conversation, report: &mut Report) {
     let logprobs = c.logprobs.is_some_and(|logprobs| logprobs.enabled);
     let mut include: Vec<Json<'a>> = c.include.iter().map(Json::from).collect();
     if c.source != ME {
@@ -170,7 +170,10 @@ fn put_state<'a>(body: &mut Object<'a>, c: &'a Conversation) {
                 body.put("store", store);
             }
         }
-        _ => body.put("store", false),
+        _ => {
+            report.unless_absent(c.state.store.as_ref().filter(|store| **store), Field::Store);
+            body.put("store", false);
+        }
     }
     let state = &c.state;
     let own = std::mem::take(body)
