@@ -31,6 +31,16 @@ impl Rule {
         if self.takes(&whole) { whole } else { Cow::Owned(self.rewrite(&whole)) }
     }
 
+    /// The name under which a choice among the tools names one.
+    pub(crate) fn chosen<'a>(&self, c: &Conversation, name: &'a str) -> Cow<'a, str> {
+        let namespace = c.tools.iter().find_map(|tool| match tool {
+            Tool::Function(tool) if tool.name == name => tool.namespace.as_deref(),
+            Tool::Custom(tool) if tool.name == name => tool.namespace.as_deref(),
+            _ => None,
+        });
+        self.fit(namespace, name)
+    }
+
     fn takes(&self, name: &str) -> bool {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let rest = |c: char| plain(c) || c == '-' || (self.gemini && (c == '.' || c == ':'));

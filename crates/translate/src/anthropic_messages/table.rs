@@ -165,7 +165,7 @@ pub(super) const ROWS: &[Row] = &[
     row("Tool", &["name", "description", "type"], b"CC=C", ""),
     row("Tool", &["input_schema"], b"CC=A", "Gemini: in the words of JSON Schema it takes"),
     row("InputSchema", &["*"], b"CC=A", ""),
-    row("Tool", &["strict"], b"AC=D", "Chat: where the schema keeps what that promises"),
+    row("Tool", &["strict"], b"AA=D", "where the schema keeps what that promises"),
     row("Tool", &["cache_control"], b"DD=D", ""),
     row(
         "Tool",

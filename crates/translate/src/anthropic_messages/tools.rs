@@ -290,7 +290,7 @@ fn choice<'a>(
     report: &mut Report,
 ) -> Result<Option<Object<'a>>, Refusal> {
     let Some(choice) = &c.tool_choice else { return Ok(None) };
-    let tool = |name| Object::of("tool").with("name", NAMES.fit(None, name));
+    let tool = |name| Object::of("tool").with("name", NAMES.chosen(c, name));
     let choice = match choice {
         ToolChoice::Auto => Object::of("auto"),
         ToolChoice::None => Object::of("none"),

@@ -249,7 +249,7 @@ pub(super) fn write_choice<'a>(
         ToolChoice::Allowed { required: true, names, .. } => ("ANY", names),
         ToolChoice::Allowed { required: false, names, .. } => ("VALIDATED", names),
     };
-    let names = names.iter().map(|name| NAMES.fit(None, name));
+    let names = names.iter().map(|name| NAMES.chosen(c, name));
     let config = Object::new().with("mode", mode).some("allowedFunctionNames", names);
     Ok(Some(config))
 }

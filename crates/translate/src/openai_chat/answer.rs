@@ -1,7 +1,7 @@
 //! A whole answer, both ways.
 
 use tollgate_core::Protocol;
-use tollgate_wire::Fault;
+use tollgate_wire::{Fault, dialect};
 
 use super::{messages, reasoning, turns::put_signature};
 use crate::{
@@ -25,6 +25,10 @@ const USAGE: UsageNames = UsageNames {
 };
 
 pub(super) fn read(body: &[u8]) -> Result<Answer, Fault> {
+    let error = dialect(Protocol::OpenAiChat);
+    if let Some(fault) = error.error_in_answer(tollgate_wire::json::Object::new(body)) {
+        return Err(fault);
+    }
     read_fields(body).map_err(|_| answers::unreadable(body))
 }
 

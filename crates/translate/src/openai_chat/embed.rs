@@ -72,7 +72,6 @@ pub(super) fn write_request(
         .with("model", onto.model)
         .with("input", input)
         .maybe("dimensions", request.dimensions)
-        .with("encoding_format", "float")
         .maybe("user", request.user.as_ref());
     Outgoing::new("/v1/embeddings", Json::from(body).to_bytes())
 }

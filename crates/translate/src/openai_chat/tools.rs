@@ -276,7 +276,7 @@ fn put_choice<'a>(
     report: &mut Report,
 ) -> Result<(), Refusal> {
     let named = |kind: &'static str, name| {
-        Json::from(Object::of(kind).with(kind, Object::new().with("name", NAMES.fit(None, name))))
+        Json::from(Object::of(kind).with(kind, Object::new().with("name", NAMES.chosen(c, name))))
     };
     let choice = match &c.tool_choice {
         Some(ToolChoice::Server { value, .. }) if c.source == Protocol::OpenAiChat => value.into(),

@@ -62,14 +62,7 @@ fn fault(node: Node<'_>, body: &[u8]) -> Option<Fault> {
     }
     let status = node.get("status").and_then(Node::string)?;
     match status.as_str() {
-        "failed" => {
-            let error = node.get("error");
-            let member = |name: &str| error.and_then(|error| error.get(name)?.string());
-            let message = member("message").unwrap_or_else(|| "the response failed".to_owned());
-            let mut fault = Fault::new(Class::ServerError, message);
-            fault.code = member("code");
-            Some(fault)
-        }
+        "failed" => Some(failed(node)),
         "cancelled" => Some(Fault::new(Class::Cancelled, "the response was cancelled")),
         "queued" | "in_progress" => {
             let why = "the response runs in the background, which cannot be waited for here";
@@ -77,6 +70,15 @@ fn fault(node: Node<'_>, body: &[u8]) -> Option<Fault> {
         }
         _ => None,
     }
+}
+
+/// The error of a response that failed after some output, in the class its code says.
+fn failed(node: Node<'_>) -> Fault {
+    let error = node.get("error").map(Node::raw);
+    let alone = Object::new().maybe("error", error);
+    let alone = Json::from(alone).to_bytes();
+    let fault = dialect(ME).error_in_answer(tollgate_wire::json::Object::new(&alone));
+    fault.unwrap_or_else(|| Fault::new(Class::ServerError, "the response failed"))
 }
 
 fn read_fields(node: Node<'_>) -> Result<Answer, Bad> {

@@ -10,14 +10,14 @@ use crate::{
         CallKind, Conversation, CustomTool, Extra, Field, FunctionTool, Native, ServerTool,
         ServerToolKind, Tool, ToolChoice,
     },
-    openai,
+    openai, schema,
     warning::{Code, Report},
 };
 
 const ME: Protocol = Protocol::OpenAiResponses;
 
 /// What a namespace of tools is about: told with the namespace alone.
-pub(super) const NAMESPACE: &str = "tools[].description";
+pub(super) const NAMESPACE: &str = "tools.description";
 
 pub(super) fn read(body: &mut Fields<'_>, c: &mut Conversation) -> Result<(), Bad> {
     for (i, node) in body.array("tools")?.into_iter().enumerate() {
@@ -185,8 +185,10 @@ fn function<'a>(
         report.path(Code::CacheHintDropped, &format!("tools[{at}].cache_control"));
     }
     // Not said means strict here, and not strict everywhere else.
+    let promised = || tool.schema.as_ref().is_some_and(schema::keeps_strict_promises);
     let strict = match (tool.strict, source) {
         (None, ME) => None,
+        (Some(true), Protocol::AnthropicMessages) => Some(promised()),
         (strict, _) => Some(strict.unwrap_or(false)),
     };
     let out = Object::of("function")
