@@ -9,7 +9,8 @@ use std::{
 };
 
 use mdbook::{Config as BookConfig, MDBook, book::BookItem};
-use tollgate_gateway::Config;
+use serde_json::Value;
+use tollgate_gateway::{Config, schema};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().canonicalize().unwrap()
@@ -145,4 +146,117 @@ fn expected_keys(text: &str) -> Vec<String> {
     let message = Config::parse("page.toml", text, false).unwrap_err().to_string();
     let (_, listed) = message.split_once("expected").unwrap_or_else(|| panic!("{message}"));
     listed.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// What a schema refers to, if it does.
+fn resolved<'a>(all: &'a Value, one: &'a Value) -> &'a Value {
+    let named = one["$ref"].as_str().and_then(|path| path.strip_prefix('#'));
+    named.map_or(one, |path| all.pointer(path).unwrap())
+}
+
+/// The schema of a table, by where it stands in the file.
+fn table<'a>(all: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(all, |table, key| {
+        let value = resolved(all, &table["properties"][key]);
+        let within = [&value["items"], &value["additionalProperties"]];
+        let many = within.into_iter().find(|within| within.is_object());
+        resolved(all, many.unwrap_or(value))
+    })
+}
+
+/// What is to be written as a value.
+fn written(all: &Value, of: &Value) -> String {
+    let own = resolved(all, of);
+    let word = match (&of["x-unit"], own["type"].as_str()) {
+        (Value::String(unit), _) => unit.clone(),
+        _ if own["enum"].is_array() => {
+            let words = own["enum"].as_array().unwrap().iter();
+            words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+        }
+        (_, Some("array")) => format!("list of {}", written(all, &own["items"])),
+        (_, Some("object")) => "table".to_owned(),
+        (_, Some("boolean")) => "`true` or `false`".to_owned(),
+        (_, Some("string")) => "text".to_owned(),
+        (_, kind) => panic!("{kind:?}: {of}"),
+    };
+    if of["x-env"] == true { format!("{word}, or `env:NAME`") } else { word }
+}
+
+/// What holds when a key is absent.
+fn otherwise(table: &Value, key: &str, of: &Value) -> String {
+    let required = table["required"].as_array().is_some_and(|r| r.iter().any(|name| name == key));
+    match (&of["default"], &of["x-default"]) {
+        _ if required => "required".to_owned(),
+        (_, Value::String(words)) => words.clone(),
+        (Value::Number(bytes), _) if of["x-unit"] == "bytes" => {
+            format!("`{bytes}` ({} MiB)", bytes.as_u64().unwrap() >> 20)
+        }
+        (Value::Null, _) => {
+            assert!(of["$ref"].is_string(), "`{key}` has no default");
+            "as its keys".to_owned()
+        }
+        (value, _) => format!("`{value}`"),
+    }
+}
+
+/// The keys of a table, as the page shows them.
+fn keys(all: &Value, path: &str) -> String {
+    let table = table(all, path);
+    let mut text = "| key | value | default | |\n| --- | --- | --- | --- |\n".to_owned();
+    for (key, of) in table["properties"].as_object().unwrap() {
+        let says = of["description"].as_str().unwrap_or_else(|| panic!("`{path}.{key}`: no word"));
+        let (value, otherwise) = (written(all, of), otherwise(table, key, of));
+        text += &format!("| `{key}` | {value} | {otherwise} | {} |\n", says.replace('\n', " "));
+    }
+    text
+}
+
+/// The page with the tables of the schema.
+fn with_tables(page: &str) -> String {
+    let all = schema();
+    let mut parts = page.split("<!-- keys of ");
+    let mut text = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (path, rest) = part.split_once(" -->").unwrap();
+        let (_, after) = rest.split_once("<!-- end -->").unwrap();
+        text += &format!("<!-- keys of {path} -->\n\n{}\n<!-- end -->{after}", keys(&all, path));
+    }
+    text
+}
+
+#[test]
+fn the_tables_of_the_configuration_page_are_those_of_the_schema() {
+    let page = read("docs/configuration.md");
+    let current = with_tables(&page);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        return fs::write(root().join("docs/configuration.md"), current).unwrap();
+    }
+    assert!(page == current, "docs/configuration.md: run this test with UPDATE_DOCS=1");
+}
+
+#[test]
+fn every_table_of_the_schema_is_on_the_configuration_page() {
+    let (all, page) = (schema(), read("docs/configuration.md"));
+    let shown = page.split("<!-- keys of ").skip(1).map(|part| part.split_once(" -->").unwrap().0);
+    let shown: Vec<_> = shown.map(|path| table(&all, path)).collect();
+    for (name, table) in all["$defs"].as_object().unwrap() {
+        assert!(shown.contains(&table), "{name}");
+    }
+}
+
+#[test]
+fn the_container_file_builds_what_there_is_and_runs_it_as_nobody() {
+    let (file, manifest) = (read("Dockerfile"), read("examples/gateway/Cargo.toml"));
+    assert!(manifest.contains("[[bin]]\nname = \"tollgate\"\n"));
+    assert!(file.contains("cargo build --release --locked --bin tollgate"));
+    let last = file.rsplit("\nFROM ").next().unwrap();
+    assert!(last.contains(":nonroot\n") && last.contains("\nUSER nonroot\n"), "{last}");
+    assert!(!last.contains("\nRUN "), "there is no shell to run anything: {last}");
+    let command = last.split("CMD [").nth(1).unwrap().split(']').next().unwrap();
+    assert_eq!(command, "\"--listen\", \"0.0.0.0:4000\"");
+    let ours = read("Cargo.toml");
+    let least = ours.split("rust-version = \"").nth(1).unwrap().split('"').next().unwrap();
+    let minor = |version: &str| version.split('.').nth(1).unwrap().parse::<u32>().unwrap();
+    let used = file.split("FROM rust:").nth(1).unwrap().split('-').next().unwrap();
+    assert!(minor(used) >= minor(least), "{used} is older than {least}");
 }

@@ -24,8 +24,8 @@ use tokio::{
 };
 use tollgate_core::{BoxError, Protocol};
 use tollgate_gateway::{
-    Config, Counts, Limits, Options, Readiness, Reload, Server, SharedState, Tls, TlsFiles, bind,
-    stack,
+    Config, Counts, Limits, Offer, Options, Predecessor, Readiness, Reload, Server, SharedState,
+    Tls, TlsFiles, bind, stack,
 };
 use tollgate_keys::FileKeys;
 use tollgate_testkit::{Answer, Script, Upstream, Wire, WireServer};
@@ -71,7 +71,7 @@ impl Setup {
     {
         let listener = match self.listener {
             Some(listener) => listener,
-            None => bind("127.0.0.1:0", false).await.expect("a free port"),
+            None => bind("127.0.0.1:0").await.expect("a free port"),
         };
         let address = listener.local_addr().expect("bound");
         let readiness = Readiness::ready();
@@ -377,20 +377,28 @@ async fn load(address: SocketAddr, done: Arc<AtomicBool>) -> (usize, Vec<String>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_41_a_new_listener_takes_over_without_a_failed_request() {
     let (state, _upstream) = chat(Upstream::always(whole())).await;
-    let first = bind("127.0.0.1:0", true).await.expect("a free port");
+    let first = bind("127.0.0.1:0").await.expect("a free port");
     let address = first.local_addr().expect("bound");
     let with = |listener| Setup { listener: Some(listener), ..Setup::new(state.clone()) };
+    let door = std::env::temp_dir().join(format!("tg-edge-{}.sock", std::process::id()));
+    let mut offer = tokio::spawn(Offer::new(&door, &first).expect("a door").taken());
     let mut running = with(first).start().await;
     let done = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..4).map(|_| tokio::spawn(load(address, done.clone()))).collect();
     for _ in 0..5 {
-        let next = bind(&address.to_string(), true).await.expect("the port is shared");
+        let (next, predecessor) = Predecessor::at(&door).await.expect("it is offered");
+        let again = Offer::new(&door, &next).expect("a door");
         let next = with(next).start().await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        predecessor.relieve().await.expect("it listens");
+        offer.await.expect("no panic");
+        offer = tokio::spawn(again.taken());
+        tokio::time::sleep(Duration::from_millis(50)).await;
         running.stop.send(true).expect("serving");
         assert_eq!(running.served.await.expect("no panic"), 0);
         running = next;
     }
+    offer.abort();
+    let _ = std::fs::remove_file(&door);
     done.store(true, Ordering::Relaxed);
     for client in clients {
         let (whole, wrong) = client.await.expect("no panic");

@@ -124,5 +124,5 @@ pub(crate) async fn beyond_the_total(lane: Lane) {
         return failed(lane, &seen, Class::Timeout, "total_timeout");
     }
     let shown = (lane.keep_alive().repeat(3) + life).repeat(10);
-    broken(lane, &seen, &(first + &shown), Class::Timeout, "total_timeout");
+    broken(lane, &seen, &(first + &shown), Class::Timeout, "stream_limit");
 }

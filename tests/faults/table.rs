@@ -71,7 +71,7 @@ pub(crate) fn rows() -> Vec<Row> {
             "comments and blanks pass and do not move the idle deadline"
             silence::comments_do_not_count_as_life),
         row!(13 total_limit ALL
-            "504 or one error event, code `total_timeout`, however busy the upstream is"
+            "504, code `total_timeout`, or one error event, code `stream_limit`, however busy the upstream is"
             silence::beyond_the_total),
         row!(14 end_without_terminal_event ALL
             "502, code `upstream_bad_answer`, for streams `upstream_truncated`; after content one error event"
@@ -95,8 +95,14 @@ pub(crate) fn rows() -> Vec<Row> {
             "413 (Gemini: 400), nobody is asked"
             wrong::client_body_over_the_limit),
         row!(20 compressed_client_body ALL
-            "refused with 400, never decoded, nobody is asked"
+            "decoded and sent as it is; one that is not what it says is refused with 400"
             wrong::compressed_client_body),
+        row!(20 compressed_client_bomb ALL
+            "413 (Gemini: 400) as soon as it decodes to more than the limit, nobody is asked"
+            wrong::compressed_client_bomb),
+        row!(20 unknown_client_encoding ALL
+            "415 naming the encoding and those that are known, nobody is asked"
+            wrong::unknown_encoding),
         row!(20 gzip_bomb ALL
             "502 or one error event, code `upstream_too_large`"
             wire::gzip_bomb),

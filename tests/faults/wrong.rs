@@ -1,7 +1,12 @@
 //! Answers that are none, and bodies that are too much.
 
-use http::{HeaderValue, StatusCode};
-use http_body_util::Full;
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderValue, Request, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
 use tollgate_core::Class;
 use tollgate_gateway::Options;
 use tollgate_testkit::{Answer, Script};
@@ -55,15 +60,61 @@ pub(crate) async fn client_body_over_the_limit(lane: Lane) {
     assert!(upstream.received().is_empty(), "{lane}: nobody was asked");
 }
 
+/// A request as it was before a Chat stream was asked for its usage in the client's stead.
+fn without_asking(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    text.replace(r#""stream_options":{"include_usage":true},"#, "")
+}
+
+/// The lane's request with its body by gzip.
+async fn zipped(lane: Lane, text: &str) -> (Request<Full<Bytes>>, Bytes) {
+    let (mut head, body) = lane.request_with(text).into_parts();
+    let plain = body.collect().await.expect("infallible").to_bytes();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&plain).expect("written to memory");
+    let body = Full::from(encoder.finish().expect("written to memory"));
+    head.headers.remove("content-length");
+    head.headers.insert("content-encoding", HeaderValue::from_static("gzip"));
+    (Request::from_parts(head, body), plain)
+}
+
 pub(crate) async fn compressed_client_body(lane: Lane) {
     let upstream = upstream(lane.answer(Script::new(lane.whole())));
-    let mut request = lane.request().map(|_| Full::from(&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..]));
-    request.headers_mut().insert("content-encoding", HeaderValue::from_static("gzip"));
-    let answer = send(lane, Setup::default(), leaf(&upstream), request).await;
-    let seen = read(answer).await;
+    let (request, plain) = zipped(lane, "x").await;
+    let seen = read(send(lane, Setup::default(), leaf(&upstream), request).await).await;
+    assert_eq!(seen.status, 200, "{lane}: {}", seen.text());
+    let received = &upstream.received()[0];
+    assert!(!received.headers.contains_key("content-encoding"), "{lane}");
+    assert_eq!(without_asking(&received.body()), plain, "{lane}");
+
+    let (mut request, _) = zipped(lane, "x").await;
+    *request.body_mut() = Full::from(&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..]);
+    let seen = read(send(lane, Setup::default(), leaf(&upstream), request).await).await;
+    assert_eq!((seen.status, upstream.received().len()), (400, 1), "{lane}: {}", seen.text());
+}
+
+pub(crate) async fn compressed_client_bomb(lane: Lane) {
+    let upstream = upstream(lane.answer(Script::new(lane.whole())));
+    let (request, plain) = zipped(lane, &"x".repeat(1 << 20)).await;
+    let wire = request.body().size_hint().exact().expect("known");
+    assert!(wire < 4096 && plain.len() > 1 << 20, "{wire}");
+    let options = Options { max_body: 4096, ..Options::default() };
+    let setup = Setup { options, ..Setup::default() };
+    let seen = read(send(lane, setup, leaf(&upstream), request).await).await;
+    refused(lane, &seen, Class::TooLarge, "request_too_large");
+    assert!(upstream.received().is_empty(), "{lane}: nobody was asked");
+}
+
+pub(crate) async fn unknown_encoding(lane: Lane) {
+    let upstream = upstream(lane.answer(Script::new(lane.whole())));
+    let (mut request, _) = zipped(lane, "x").await;
+    request.headers_mut().insert("content-encoding", HeaderValue::from_static("zip"));
+    let seen = read(send(lane, Setup::default(), leaf(&upstream), request).await).await;
     assert_eq!(
         (seen.status, &seen.headers["x-tollgate-origin"]),
-        (400, &"gateway".parse().expect("valid"))
+        (415, &"gateway".parse().expect("valid"))
     );
+    assert!(seen.text().contains("`zip`"), "{lane}: {}", seen.text());
+    assert_eq!(seen.headers["accept-encoding"], "gzip, deflate, br, zstd");
     assert!(upstream.received().is_empty(), "{lane}: nobody was asked");
 }

@@ -1,10 +1,13 @@
 //! What the whole tests share: a gateway in front of an upstream of the test's own.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use http::Uri;
+use tollgate_catalog::Catalogue;
 use tollgate_core::{KeyId, Principal, Protocol, Secret};
-use tollgate_gateway::{CredentialsByName, Names, Patience, Provider, SharedState, State};
+use tollgate_gateway::{
+    CredentialsByName, Endpoint, Names, Patience, Provider, SharedState, State, Upstreams,
+};
 use tollgate_keys::{Credential, KeyHash, KeyRecord, MemoryKeys};
 
 /// The client key every gateway of the tests accepts.
@@ -38,10 +41,12 @@ pub fn patient(
     let base_url: Uri = base_url.parse().expect("a base URL");
     let provider = Provider {
         name: name.clone(),
+        kind: name.clone(),
         aliases: Vec::new(),
-        endpoints: vec![(protocol, base_url)],
+        endpoints: vec![Endpoint::new(protocol, base_url)],
         deployments: vec![name.clone()],
         models: Vec::new(),
+        discover: false,
     };
     let alias = |model: &&str| ((*model).into(), vec![format!("upstream/{model}")]);
     SharedState::new(State {
@@ -50,8 +55,12 @@ pub fn patient(
             (name, protocol),
             Credential::Bearer(Secret::new(PROVIDER_KEY)),
         )]),
+        catalogue: Catalogue::builtin(),
+        own_prices: HashMap::new(),
+        drains: HashMap::new(),
         keys: vec![Arc::new(client_keys())],
         patience,
+        upstreams: Upstreams::default(),
     })
 }
 
@@ -73,8 +82,14 @@ mod pages {
     struct GettingStarted;
     #[doc = include_str!("../../docs/one-layer.md")]
     struct OneLayer;
+    #[doc = include_str!("../../docs/layers.md")]
+    struct Layers;
+    #[doc = include_str!("../../docs/own-layer.md")]
+    struct OwnLayer;
     #[doc = include_str!("../../docs/configuration.md")]
     struct Configuration;
+    #[doc = include_str!("../../docs/catalogue.md")]
+    struct Catalogue;
     #[doc = include_str!("../../docs/architecture.md")]
     struct Architecture;
 }

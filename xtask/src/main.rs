@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask test | lint | sdk | bench`.
+//! The project's own commands: `cargo xtask test | lint | sdk | bench | catalogue`.
 //!
 //! Everything a command needs beyond Rust it installs or starts itself.
 
 mod bench;
+mod catalogue;
 mod lint;
 mod run;
 mod sdk;
@@ -18,6 +19,8 @@ usage: cargo xtask COMMAND
   suite   unit, whole and doc tests only
   sdk     the official SDKs and coding tools through `tollgate --demo` only
   bench   CPU, latency and memory over a bare hyper proxy; --quick, --gate, --only NAME
+  catalogue [FILE]  rewrite the built-in models and prices from a price file, showing each change;
+          without FILE: prices/models.json in TOLLGATE_SHARED, else in ../shared
 ";
 
 fn main() -> ExitCode {
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         "suite" => suite::all(),
         "sdk" => sdk::all(),
         "bench" => bench::all(&args.collect::<Vec<_>>()),
+        "catalogue" => catalogue::refresh(args.next()),
         _ => Err(USAGE.to_owned()),
     };
     match result {

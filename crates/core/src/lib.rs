@@ -48,6 +48,7 @@ mod body;
 mod call;
 mod caps;
 mod class;
+mod money;
 mod outcome;
 mod principal;
 mod reply;
@@ -59,9 +60,10 @@ pub use self::{
     allowed::AllowedModels,
     attempt::{Attempt, Deadline, Ending},
     body::{Body, Frames},
-    call::{Call, CallFacts, CallId, Needs, Operation, Protocol, UnknownProtocol},
+    call::{Call, CallFacts, CallId, Needs, NotACallId, Operation, Protocol, UnknownProtocol},
     caps::{Caps, Effort, ForcedToolChoice, Sampling, SchemaDialect, Thinking},
     class::{Cause, Class, Failure, Origin, Refusal, Sent, StreamError},
+    money::{Decimal, Money, MoneyError},
     outcome::{Outcome, Served},
     principal::{KeyId, Principal},
     reply::Reply,

@@ -1,14 +1,15 @@
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use crate::{Class, Target};
+use crate::{Class, Money, Target};
 
 #[derive(Debug, Default)]
 struct Cells {
     first_content: OnceLock<Duration>,
     ended: OnceLock<Option<Class>>,
+    cost: Mutex<Option<Option<Money>>>,
 }
 
 /// How a call went: shared cells, each set once, filled while the response body passes.
@@ -31,6 +32,19 @@ impl Outcome {
     /// Records the ending: `None` complete, else the class of the failure. The first word stands.
     pub fn ended(&self, class: Option<Class>) {
         let _ = self.0.ended.set(class);
+    }
+
+    /// Adds what an attempt cost; `None` where nobody knows, and then nobody knows the sum.
+    pub fn costs(&self, cost: Option<Money>) {
+        let mut sum = self.0.cost.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = sum.unwrap_or(Some(Money::ZERO));
+        *sum = Some(before.zip(cost).and_then(|(before, cost)| before.plus(cost).ok()));
+    }
+
+    /// What the attempts cost together, as far as they were settled: `Some(None)` where the cost of
+    /// one is unknown, `None` before the first.
+    pub fn cost(&self) -> Option<Option<Money>> {
+        *self.0.cost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Time from request to first content, once there was any.

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::HeaderValue;
 
@@ -7,7 +7,7 @@ use http::HeaderValue;
 /// `Debug` shows dots, there is no `Display` and no serialisation. [`Secret::expose`] is the one
 /// way to the text, named so that a search finds each use.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<str>);
+pub struct Secret(Arc<str>);
 
 impl Secret {
     /// Wraps a credential, without the white space around it.
@@ -24,7 +24,7 @@ impl Secret {
     ///
     /// `None` if it has bytes no header can carry.
     pub fn header(&self, prefix: &str) -> Option<HeaderValue> {
-        let mut value = HeaderValue::from_str(&format!("{prefix}{}", self.0)).ok()?;
+        let mut value = HeaderValue::try_from([prefix, &self.0].concat()).ok()?;
         value.set_sensitive(true);
         Some(value)
     }

@@ -13,6 +13,8 @@ use crate::{Caps, Protocol};
 pub struct Target {
     /// The provider's name in configuration, e.g. `openai`.
     pub provider: Arc<str>,
+    /// What kind of host it is: the name of a preset, by which its habits and prices are known.
+    pub kind: Arc<str>,
     /// The deployment within the provider; the provider's name where it has one.
     pub deployment: Arc<str>,
     /// The protocol the upstream speaks.
@@ -75,8 +77,8 @@ pub enum Transport {
 }
 
 impl Target {
-    /// Returns a target at its protocol's own paths, with default capabilities, whose deployment and
-    /// credential are named like the provider.
+    /// Returns a target at its protocol's own paths, with default capabilities, whose kind,
+    /// deployment and credential are named like the provider.
     pub fn new(
         provider: impl Into<Arc<str>>,
         protocol: Protocol,
@@ -85,6 +87,7 @@ impl Target {
     ) -> Self {
         let provider = provider.into();
         Self {
+            kind: provider.clone(),
             deployment: provider.clone(),
             credential: Some(provider.clone()),
             provider,
@@ -101,7 +104,7 @@ impl Target {
     pub fn name(&self) -> String {
         match &*self.model {
             "" => self.provider.to_string(),
-            model => format!("{}/{model}", self.provider),
+            model => [&*self.provider, "/", model].concat(),
         }
     }
 }

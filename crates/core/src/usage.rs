@@ -132,6 +132,8 @@ pub struct Usage {
     pub reported: Reported,
     /// How far it can be trusted.
     pub quality: Quality,
+    /// How it was estimated, where [`Usage::quality`] is [`Quality::Estimated`].
+    pub method: Option<String>,
     /// The wire objects it was read from.
     pub raw: Vec<Bytes>,
 }

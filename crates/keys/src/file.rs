@@ -90,6 +90,14 @@ impl FileKeys {
         Ok(self.read()?.iter().map(Entry::record).collect())
     }
 
+    /// Returns the keys' hashes with their records, in the order of their making, from the file:
+    /// what another store needs to take them over.
+    ///
+    /// Errors: as [`FileKeys::open`].
+    pub fn hashed(&self) -> Result<Vec<(KeyHash, KeyRecord)>, KeyFileError> {
+        Ok(self.read()?.iter().map(|entry| (entry.hash.0, entry.record())).collect())
+    }
+
     /// Switches a key off, or on again. Returns whether there is such a key.
     ///
     /// Errors: the file cannot be read or written; then nothing has changed.
@@ -349,6 +357,7 @@ mod tests {
         assert_eq!(keys.lookup(&hash), Some(record.clone()));
         assert_eq!(FileKeys::open(&dir.0).unwrap().lookup(&hash), Some(record));
         assert_eq!(keys.list().unwrap().len(), 1);
+        assert_eq!(keys.hashed().unwrap()[0].0, hash);
     }
 
     #[test]

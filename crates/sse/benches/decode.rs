@@ -93,6 +93,8 @@ fn request() -> Request<()> {
         output_limit: None,
         candidates: 1,
         stream_usage: false,
+        asks_cost: false,
+        user: None,
         needs: Needs::default(),
     };
     Request::builder().extension(tollgate_core::Call::from(facts)).body(()).expect("a request")

@@ -24,6 +24,8 @@ pub(crate) fn call_of<B>(request: &Request<B>) -> Option<Call> {
         output_limit: None,
         candidates: 1,
         stream_usage: false,
+        asks_cost: false,
+        user: None,
         needs: Needs::default(),
     };
     Some(facts.into())

@@ -93,6 +93,8 @@ impl Sample {
             output_limit: None,
             candidates: 1,
             stream_usage: false,
+            asks_cost: false,
+            user: None,
             needs: Needs::default(),
         }
         .into()

@@ -26,6 +26,8 @@ fn call() -> tollgate_core::Call {
         output_limit: None,
         candidates: 1,
         stream_usage: false,
+        asks_cost: false,
+        user: None,
         needs: Needs::default(),
     }
     .into()

@@ -225,7 +225,7 @@ impl Matcher {
 
 /// Whether a pattern fits the whole text.
 fn matches(pattern: &str, text: &str) -> bool {
-    regex::Regex::new(&format!("^(?:{pattern})$")).unwrap().is_match(text)
+    regex_lite::Regex::new(&format!("^(?:{pattern})$")).unwrap().is_match(text)
 }
 
 const KINDS: [&str; 5] = ["thinking", "redacted", "thought-sig", "encrypted", "call-sig"];

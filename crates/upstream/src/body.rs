@@ -32,7 +32,7 @@ pin_project! {
     #[project = KindProj]
     enum Kind {
         Plain { #[pin] body: Incoming },
-        Decoded { #[pin] body: Decoded, left: u64 },
+        Decoded { body: Pin<Box<Decoded>>, left: u64 },
         Own { text: Option<Bytes> },
         Amazon { #[pin] body: Amazon },
     }
@@ -60,8 +60,9 @@ impl UpstreamBody {
             return Some(response.map(|body| Kind::Plain { body }.into()));
         }
         let response = decode::decode(response)?;
-        is_plain(response.headers())
-            .then(|| response.map(|body| Kind::Decoded { body, left: limit }.into()))
+        is_plain(response.headers()).then(|| {
+            response.map(|body| Kind::Decoded { body: Box::pin(body), left: limit }.into())
+        })
     }
 }
 
@@ -102,7 +103,7 @@ impl Body for UpstreamBody {
         match self.project().kind.project() {
             KindProj::Plain { body } => body.poll_frame(cx).map_err(broken_off),
             KindProj::Decoded { body, left } => {
-                let frame = ready!(body.poll_frame(cx));
+                let frame = ready!(body.as_mut().poll_frame(cx));
                 let frame = frame.map(|frame| limited(frame.map_err(broken_off)?, left));
                 Poll::Ready(frame)
             }

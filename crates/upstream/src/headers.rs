@@ -67,7 +67,12 @@ pub fn for_upstream(headers: &mut HeaderMap) {
             || NOT_SENT.contains(&name)
             || NOT_SENT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     });
-    credential::HEADERS.iter().for_each(|name| keep_sensitive(headers, name));
+    let a_clients = |(name, value): (&HeaderName, &HeaderValue)| {
+        !value.is_sensitive() && credential::is_header(name)
+    };
+    if headers.iter().any(a_clients) {
+        credential::HEADERS.iter().for_each(|name| keep_sensitive(headers, name));
+    }
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 }
 

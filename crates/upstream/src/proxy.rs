@@ -1,6 +1,6 @@
 //! Proxies between us and the upstreams.
 
-use std::{fmt, sync::Arc};
+use std::{env, fmt, sync::Arc};
 
 use http::{HeaderValue, Uri};
 use hyper_util::client::{
@@ -39,7 +39,10 @@ impl Proxies {
     /// Reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, also in lower case, as curl
     /// does. A URL that cannot be used counts as absent.
     pub fn from_env() -> Self {
-        Self(Some(Arc::new(Matcher::from_env())))
+        let names = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
+        let is_set = |name: &str| env::var_os(name).or_else(|| env::var_os(name.to_lowercase()));
+        let any = names.into_iter().any(|name| is_set(name).is_some());
+        Self(any.then(|| Arc::new(Matcher::from_env())))
     }
 
     /// Returns `url` as the proxy of everybody but the hosts in `except`: names, which cover their

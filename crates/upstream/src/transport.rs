@@ -52,6 +52,9 @@ pub fn address(
     query: Option<&str>,
     stream: bool,
 ) -> Result<Uri, Unsafe> {
+    if target.transport == Transport::Native {
+        return url::join(&target.base_url, target.protocol, path, query);
+    }
     url::check(path)?;
     let model = utf8_percent_encode(&target.model, SEGMENT).to_string();
     let (path, version) = match &target.transport {
@@ -70,7 +73,7 @@ pub fn address(
         _ => return url::join(&target.base_url, target.protocol, path, query),
     };
     let root = url::root_without(&target.base_url, &["/openai/v1", "/openai", "/v1beta1", "/v1"]);
-    url::assemble(&target.base_url, &format!("{root}{path}"), query, version)
+    url::assemble(&target.base_url, format!("{root}{path}"), query, version)
 }
 
 /// The address of a host that needs no configured one: Vertex AI's and Amazon Bedrock's follow from

@@ -1,6 +1,6 @@
 //! Where a request goes: base URL and native path become one.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use http::{Uri, uri::PathAndQuery};
 use percent_encoding::percent_decode_str;
@@ -32,18 +32,17 @@ pub fn join(
 ) -> Result<Uri, Unsafe> {
     check(path)?;
     let root = base.path().trim_end_matches('/');
-    assemble(base, &format!("{root}{}", relative(root, protocol, path)), query, None)
+    assemble(base, [root, relative(root, protocol, path)].concat(), query, None)
 }
 
-/// Sets the whole path of `base` and the queries of both: the base's, the request's, and
+/// Sets the whole path of `base` to `text`, and the queries of both: the base's, the request's, and
 /// `api-version` unless one of them has it.
 pub(crate) fn assemble(
     base: &Uri,
-    path: &str,
+    mut text: String,
     query: Option<&str>,
     api_version: Option<&str>,
 ) -> Result<Uri, Unsafe> {
-    let mut text = path.to_owned();
     let queries = [base.query(), query].into_iter().flatten().filter_map(query_without_key);
     let mut queries: Vec<_> = queries.collect();
     let versioned = queries.iter().any(|q| q.split('&').any(|p| p.starts_with("api-version=")));
@@ -68,16 +67,17 @@ pub(crate) fn root_without<'a>(base: &'a Uri, endings: &[&str]) -> &'a str {
 ///
 /// Errors: see [`Unsafe`].
 pub fn check(path: &str) -> Result<(), Unsafe> {
-    let decoded: Vec<u8> = percent_decode_str(path).collect();
+    let decoded: Cow<'_, [u8]> = percent_decode_str(path).into();
+    match path.starts_with('/') && !breaks_out(&decoded) {
+        true => Ok(()),
+        false => Err(Unsafe),
+    }
+}
+
+fn breaks_out(path: &[u8]) -> bool {
     let climbs = |segment: &[u8]| segment == b"." || segment == b"..";
     let split = |byte: &u8| matches!(byte, b'/' | b'\\');
-    if !path.starts_with('/')
-        || decoded.iter().any(u8::is_ascii_control)
-        || decoded.split(split).any(climbs)
-    {
-        return Err(Unsafe);
-    }
-    Ok(())
+    path.iter().any(u8::is_ascii_control) || path.contains(&b'.') && path.split(split).any(climbs)
 }
 
 /// The path does not begin with `/`, holds a control character, or a segment `.` or `..`, written

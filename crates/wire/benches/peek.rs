@@ -71,6 +71,8 @@ fn call() -> Call {
         output_limit: None,
         candidates: 1,
         stream_usage: false,
+        asks_cost: false,
+        user: None,
         needs: Needs::default(),
     };
     facts.into()

@@ -35,11 +35,16 @@ pub(crate) fn aim_body(
     model: &str,
 ) -> Result<(), Refusal> {
     let Some(frames) = request.body().frames() else { return Ok(()) };
-    let at = match known_span(request, frames) {
-        Some(at) => at,
-        None => peek(dialect, frames).ok().and_then(|peek| peek.model_at).ok_or_else(no_model)?,
+    let (at, is_aimed) = match known_span(request, frames) {
+        Some((at, written)) => (at, written == model),
+        None => {
+            let at = peek(dialect, frames).ok().and_then(|peek| peek.model_at);
+            let at = at.ok_or_else(no_model)?;
+            let text = frames.slice(at.clone());
+            (at, crate::json::string(&text).is_some_and(|written| written == model))
+        }
     };
-    if crate::json::string(&frames.slice(at.clone())).is_some_and(|written| written == model) {
+    if is_aimed {
         return Ok(());
     }
     let frames = frames.splice(at, quoted(model));
@@ -48,17 +53,22 @@ pub(crate) fn aim_body(
     Ok(())
 }
 
-/// The span found when the request was inspected, if the body still says the same there.
-fn known_span(request: &Request<Body>, frames: &Frames) -> Option<Range<usize>> {
+/// The span found when the request was inspected, and the model that stands there, if the body
+/// still says the same.
+fn known_span<'a>(request: &'a Request<Body>, frames: &Frames) -> Option<(Range<usize>, &'a str)> {
     let span = request.extensions().get::<ModelSpan>()?;
     let model = request.extensions().get::<Call>()?.model.as_deref()?;
     let written = frames.slice(span.at.clone());
     let same = span.len == frames.len() && crate::json::string(&written)? == model;
-    same.then(|| span.at.clone())
+    same.then(|| (span.at.clone(), model))
 }
 
 pub(crate) fn quoted(model: &str) -> Bytes {
-    serde_json::Value::from(model).to_string().into()
+    let plain = model.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'));
+    match plain {
+        true => ["\"", model, "\""].concat().into(),
+        false => serde_json::Value::from(model).to_string().into(),
+    }
 }
 
 pub(crate) fn no_model() -> Refusal {

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use tollgate_core::{Call, CallId, Failure, Protocol, Refusal};
 
 use crate::{Fault, dialect, locate, path::guess};
@@ -51,6 +51,15 @@ impl Caller {
     /// Says no to the caller, for a reason of the caller's. The [`Refusal`] travels along.
     pub fn refuse(self, refusal: Refusal) -> Response<Bytes> {
         let mut response = self.answer(&Fault::from(&refusal));
+        response.extensions_mut().insert(refusal);
+        response
+    }
+
+    /// Says no to the caller with a status that is not the class's own. The [`Refusal`] travels along.
+    pub fn refuse_with(self, status: StatusCode, refusal: Refusal) -> Response<Bytes> {
+        let mut fault = Fault::from(&refusal);
+        fault.status = Some(status.as_u16());
+        let mut response = self.answer(&fault);
         response.extensions_mut().insert(refusal);
         response
     }

@@ -64,9 +64,15 @@ pub fn strip<B>(request: &mut Request<B>) {
 
 /// Removes every header of [`HEADERS`].
 pub fn strip_headers(headers: &mut HeaderMap) {
-    for name in &HEADERS {
+    while let Some(name) = headers.keys().find(|name| is_header(name)).cloned() {
         headers.remove(name);
     }
+}
+
+/// Whether a header is one of [`HEADERS`].
+pub fn is_header(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    HEADERS.iter().any(|known| known.as_str() == text)
 }
 
 /// Returns `query` without its `key` parameters; `None` when nothing is left.

@@ -14,7 +14,8 @@ pub struct Fault {
     pub class: Class,
     /// Who says so.
     pub origin: Origin,
-    /// The upstream's HTTP status, if one was received.
+    /// The upstream's HTTP status, if one was received; of the gateway's own errors the one to answer
+    /// with where it is not the class's.
     pub status: Option<u16>,
     /// The upstream's own code, or a stable one of ours.
     pub code: Option<String>,
@@ -54,6 +55,12 @@ impl Fault {
     pub fn is_ours(&self) -> bool {
         self.origin == Origin::Upstream
             && matches!(self.class, Class::Auth | Class::Permission | Class::Quota)
+    }
+
+    /// The status the gateway itself answers with, where it is not the class's.
+    pub(crate) fn own_status(&self) -> Option<StatusCode> {
+        let own = self.status.filter(|_| self.origin == Origin::Gateway)?;
+        StatusCode::from_u16(own).ok()
     }
 
     /// Whether this is what a client is told of our exhausted quota.

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use pin_project_lite::pin_project;
 use tollgate_core::{
     Body, BoxError, Call, CallFacts, CallId, Class, Frames, Operation, Refusal, StreamError,
@@ -61,7 +61,8 @@ impl Inspect {
     /// Inspects a request.
     ///
     /// The future's error is the answer to give instead: 400 naming the field that is wrong, 413
-    /// above the limit, in the request's own protocol, with its [`Refusal`].
+    /// above the limit, 415 naming the encoding of a body that is not sent as it is, in the request's
+    /// own protocol, with its [`Refusal`].
     pub fn call<B>(self, request: Request<B>) -> InspectFuture<B>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -89,6 +90,9 @@ impl Inspect {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        if let Some(encoding) = encoding(&parts.headers) {
+            return InspectFuture::done(Err(caller.encoded(encoding)));
+        }
         if body.size_hint().lower() > self.limit as u64 {
             return InspectFuture::done(Err(caller.refuse(too_large(self.limit))));
         }
@@ -225,6 +229,8 @@ fn facts(located: Located, peek: Peek, json_array: bool, id: CallId) -> CallFact
         output_limit: peek.output_limit,
         candidates: peek.candidates.unwrap_or(1),
         stream_usage: peek.stream_usage,
+        asks_cost: peek.asks_cost,
+        user: peek.user.map(Into::into),
         needs: peek.needs,
     }
 }
@@ -247,7 +253,21 @@ fn too_large(limit: usize) -> Refusal {
         .code("request_too_large")
 }
 
+/// How a body is encoded, if it is.
+fn encoding(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut named = headers.get_all(header::CONTENT_ENCODING).iter();
+    named.find(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 impl Caller {
+    /// Says that a body in this encoding is not read here: 415.
+    pub fn encoded(self, encoding: &HeaderValue) -> Response<Bytes> {
+        let named = String::from_utf8_lossy(encoding.as_bytes());
+        let message = format!("a request body with content-encoding `{named}` is not read here");
+        let refusal = Refusal::new(Class::InvalidRequest, message).code("unsupported_encoding");
+        self.refuse_with(StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal)
+    }
+
     /// Says that the body could not be read; 408 where the client was too slow.
     fn broken(self, error: BoxError) -> Response<Bytes> {
         let error = StreamError::from_boxed(error);
@@ -257,9 +277,7 @@ impl Caller {
         }
         let mut refusal = Refusal::new(Class::Timeout, error.message());
         refusal.code = error.stable_code();
-        let mut response = self.refuse(refusal);
-        *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
-        response
+        self.refuse_with(StatusCode::REQUEST_TIMEOUT, refusal)
     }
 }
 
@@ -384,6 +402,24 @@ mod tests {
             assert_eq!(answer.status(), status);
             assert_eq!(answer.extensions().get::<Refusal>().unwrap().code, code);
         }
+    }
+
+    #[tokio::test]
+    async fn an_encoded_body_is_a_415_in_the_callers_protocol_that_names_the_encoding() {
+        for uri in ["/v1/responses", "/v1/messages", "/v1beta/models/m:generateContent"] {
+            let request = Request::post(uri).header("content-encoding", "zip");
+            let body = Full::new(Bytes::from_static(b"PK"));
+            let refused = Inspect::new().call(request.body(body).unwrap()).await.unwrap_err();
+            assert_eq!(refused.status(), 415);
+            let refusal = refused.extensions().get::<Refusal>().unwrap();
+            assert_eq!(refusal.code, Some("unsupported_encoding"));
+            let text = String::from_utf8(refused.body().to_vec()).unwrap();
+            assert!(text.contains("`zip`"), "{text}");
+            assert_eq!(text.contains("\"code\":415"), uri.contains("v1beta"), "{text}");
+        }
+        let request = Request::post("/v1/responses").header("content-encoding", "Identity");
+        let body = Full::new(Bytes::from_static(br#"{"model":"m"}"#));
+        assert!(Inspect::new().call(request.body(body).unwrap()).await.is_ok());
     }
 
     #[tokio::test]

@@ -24,6 +24,7 @@ mod path;
 pub mod peek;
 mod said;
 mod stream;
+pub mod usage;
 mod words;
 
 pub use tollgate_core;

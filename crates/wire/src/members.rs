@@ -33,6 +33,14 @@ pub(crate) fn tools(value: &[u8], peek: &mut Peek) {
     peek.needs.tools |= value.starts_with(b"[") && !json::is_blank(value);
 }
 
+/// Takes the end user's name; a later member's name wins only where it `prevails`.
+pub(crate) fn user(value: Option<&[u8]>, prevails: bool, peek: &mut Peek) {
+    let name = value.and_then(json::string).filter(|name| (1..=256).contains(&name.len()));
+    if let Some(name) = name.filter(|_| prevails || peek.user.is_none()) {
+        peek.user = Some(name.into_owned());
+    }
+}
+
 /// Whether `value` is an object whose member `key` is a string other than `plain`.
 pub(crate) fn says_other_than(value: &[u8], key: &str, plain: &str) -> bool {
     json::member(value, key).and_then(json::string).is_some_and(|said| said != plain)

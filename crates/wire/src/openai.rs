@@ -242,7 +242,8 @@ pub(crate) fn render(fault: &Fault, id: &str, input: &str) -> Rendered {
     }
     hints::write(fault, &mut headers);
     hints::dissuade(fault, &mut headers);
-    Rendered { status: status(fault), headers, body: envelope(fault, input) }
+    let status = fault.own_status().unwrap_or_else(|| status(fault));
+    Rendered { status, headers, body: envelope(fault, input) }
 }
 
 /// The error object in its envelope. `input` is what the protocol calls a request's content.

@@ -24,6 +24,10 @@ pub struct Peek {
     pub candidates: Option<u32>,
     /// Usage is asked for in a Chat stream.
     pub stream_usage: bool,
+    /// There is a `usage` member.
+    pub asks_cost: bool,
+    /// The end user's name.
+    pub user: Option<String>,
     /// What the request needs.
     pub needs: Needs,
 }

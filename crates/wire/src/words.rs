@@ -21,12 +21,15 @@ impl Word {
 
     /// Whether a member of this name has a value other than `null`, at any depth.
     pub(crate) fn says_something(&self, text: &[u8]) -> bool {
+        self.values(text).any(|value| !value.starts_with(b"null"))
+    }
+
+    /// Returns, for each member of this name at any depth, the text from its value on.
+    pub(crate) fn values<'a>(&self, text: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let finder = self.finder.get_or_init(|| Finder::new(self.quoted));
-        finder.find_iter(text).any(|at| {
+        finder.find_iter(text).filter_map(|at| {
             let behind = text[at + self.quoted.len()..].trim_ascii_start();
-            behind
-                .strip_prefix(b":")
-                .is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
+            behind.strip_prefix(b":").map(<[u8]>::trim_ascii_start)
         })
     }
 }

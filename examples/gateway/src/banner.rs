@@ -29,7 +29,7 @@ fn source(source: Source) -> &'static str {
 }
 
 fn speaks(provider: &Provider) -> String {
-    let protocols = provider.endpoints.iter().map(|(protocol, _)| protocol.as_str());
+    let protocols = provider.endpoints.iter().map(|endpoint| endpoint.protocol.as_str());
     protocols.collect::<Vec<_>>().join(", ")
 }
 
@@ -83,8 +83,7 @@ fn providers(config: &Config) -> String {
 fn curls(config: &Config, base: &str, key: &str) -> String {
     let mut text = String::new();
     for example in &EXAMPLES {
-        let speaks =
-            |p: &&Provider| p.endpoints.iter().any(|(spoken, _)| *spoken == example.protocol);
+        let speaks = |p: &&Provider| p.endpoints.iter().any(|e| e.protocol == example.protocol);
         let Some(provider) = config.names.providers.iter().find(speaks) else { continue };
         let model = format!("{}/{}", provider.name, example.model);
         let whole = (example.path, example.body.to_owned());

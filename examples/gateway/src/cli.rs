@@ -21,9 +21,70 @@ pub(crate) enum Command {
     Serve,
     /// Say whether the configuration is valid, and what it means.
     Check,
+    /// Print the JSON Schema of the configuration file.
+    Schema,
     /// Create, list and revoke client keys.
     #[command(subcommand)]
     Keys(Keys),
+    /// Show what was spent.
+    Spend(Spend),
+    /// Bring the store up to date, as `serve` does when it starts.
+    Migrate {
+        /// Only say what is missing; fail where something is.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Price an answer, or one case a line, from standard input.
+    Price(Price),
+}
+
+/// What was spent, by whom or what.
+#[derive(Debug, Args)]
+pub(crate) struct Spend {
+    /// `key`, `team`, `model`, `provider`, `tag` or `day`.
+    #[arg(long, default_value = "key")]
+    pub(crate) by: tollgate_store::SpendBy,
+    /// `table`, `csv` or `json`.
+    #[arg(long, default_value = "table")]
+    pub(crate) format: Format,
+    /// From this day on (UTC), like `2026-11-01`.
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// Before this day (UTC).
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Csv,
+    Json,
+}
+
+/// Whose answer it is.
+#[derive(Debug, Args)]
+pub(crate) struct Price {
+    /// One case a line: `id`, `provider`, `model`, `protocol`, `at`, `context`, and `usage`,
+    /// `usageMetadata`, `response`, `events`, `meta` or `usage_info`.
+    #[arg(long, conflicts_with_all = ["provider", "model", "stream", "request"])]
+    pub(crate) jsonl: bool,
+    /// The provider, as a preset or the catalogue names it.
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// The model, in any spelling the catalogue knows.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// The protocol of the answer.
+    #[arg(long, default_value = "openai-chat")]
+    pub(crate) protocol: String,
+    /// The answer is a stream.
+    #[arg(long)]
+    pub(crate) stream: bool,
+    /// The request, for what it asked of the price.
+    #[arg(long)]
+    pub(crate) request: Option<PathBuf>,
 }
 
 /// What to do with client keys.
@@ -63,6 +124,10 @@ pub(crate) struct Options {
     /// Where the gateway keeps its data. Default: `tollgate-data`.
     #[arg(long, env = "TOLLGATE_DATA_DIR", default_value = "tollgate-data", global = true)]
     pub(crate) data_dir: PathBuf,
+    /// Take the listener of the gateway that runs on the same data directory, then let it end: no
+    /// connection is refused or reset.
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// Serve simulated providers, whatever keys the environment has.
     #[arg(long, global = true)]
     pub(crate) demo: bool,

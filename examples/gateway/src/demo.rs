@@ -37,8 +37,8 @@ impl Demo {
         }
         let Running { address, key } = self.0.get_or_try_init(start).await?;
         for provider in &mut config.names.providers {
-            for (protocol, url) in &mut provider.endpoints {
-                *url = base_url(*protocol, &address.to_string()).parse()?;
+            for endpoint in &mut provider.endpoints {
+                endpoint.base_url = base_url(endpoint.protocol, &address.to_string()).parse()?;
             }
             let known = MODELS.iter().find(|(name, _)| *name == &*provider.name);
             let models = known.iter().flat_map(|(_, models)| models.iter());

@@ -1,18 +1,18 @@
 //! `tollgate keys`: the stored client keys.
 
 use tollgate_core::{AllowedModels, KeyId};
-use tollgate_keys::{FileKeys, NewKey};
+use tollgate_keys::NewKey;
+use tollgate_store::SqliteStore;
 
 use crate::{
     Failed,
     cli::{self, Keys},
+    store,
 };
 
-/// Carries out a command on the keys of the data directory.
-///
-/// A running gateway takes up the change when it starts again.
+/// Carries out a command on the stored keys. A running gateway takes it up within a second.
 pub(crate) fn run(command: Keys, options: &cli::Options) -> Result<(), Failed> {
-    let keys = FileKeys::open(&options.data_dir)?;
+    let keys = store::open(&crate::run::config(options)?.store, &options.data_dir)?;
     match command {
         Keys::Create { name, models } => create(&keys, name, models),
         Keys::List => list(&keys),
@@ -21,7 +21,7 @@ pub(crate) fn run(command: Keys, options: &cli::Options) -> Result<(), Failed> {
     }
 }
 
-fn create(keys: &FileKeys, name: String, models: Vec<String>) -> Result<(), Failed> {
+fn create(keys: &SqliteStore, name: String, models: Vec<String>) -> Result<(), Failed> {
     let mut new = NewKey::new(name);
     if !models.is_empty() {
         new.models = AllowedModels::only(models);
@@ -31,7 +31,7 @@ fn create(keys: &FileKeys, name: String, models: Vec<String>) -> Result<(), Fail
     Ok(())
 }
 
-fn list(keys: &FileKeys) -> Result<(), Failed> {
+fn list(keys: &SqliteStore) -> Result<(), Failed> {
     for record in keys.list()? {
         let state = if record.disabled { "disabled" } else { "active" };
         println!("{}\t{}\t{state}", record.principal.key, record.principal.name);

@@ -3,8 +3,10 @@
 //! The only place that knows all layers: [`stack`] is their order, [`State`] what they read while
 //! serving, [`Server`] the listener.
 
+mod books;
 mod config;
 mod counts;
+mod discovery;
 mod logs;
 mod names;
 mod reload;
@@ -12,17 +14,22 @@ mod serve;
 mod signal;
 mod stack;
 mod state;
+mod upstreams;
 
 pub use self::{
-    config::{Config, ConfigError, Deadlines, ServerConfig, Source},
+    books::{Books, Recording, Spent},
+    config::{Config, ConfigError, Deadlines, ServerConfig, Source, StoreConfig, schema},
     counts::Counts,
+    discovery::Discovery,
     logs::Logs,
-    names::{Names, Provider},
-    reload::{Reload, Watched},
+    names::{Endpoint, Names, Provider},
+    reload::{Reload, StoredKeys, Watched},
     serve::{
-        ClientBody, Limits, Network, Peer, Server, Tls, TlsError, TlsFiles, UnknownNetwork, bind,
+        ClientBody, Limits, Network, Offer, Peer, Predecessor, Server, Tls, TlsError, TlsFiles,
+        UnknownNetwork, bind,
     },
     signal::{Signal, Waiter},
     stack::{Options, Origins, Patience, Readiness, stack},
     state::{CredentialsByName, SharedState, State},
+    upstreams::{Leaf, Signing, Upstreams, Way, Ways},
 };

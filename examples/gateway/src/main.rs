@@ -4,7 +4,10 @@ mod banner;
 mod cli;
 mod demo;
 mod keys;
+mod price;
 mod run;
+mod spend;
+mod store;
 
 use std::process::ExitCode;
 
@@ -13,6 +16,11 @@ use tollgate_gateway::Logs;
 use tracing_subscriber::EnvFilter;
 
 use self::cli::{Cli, Command};
+
+/// About a hundred small allocations a request: this one needs a third of the instructions of
+/// glibc's, and gives memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Why the program ends without success, as it is shown.
 pub(crate) type Failed = Box<dyn std::error::Error>;
@@ -23,7 +31,14 @@ fn main() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => run::serve(&cli.options),
         Command::Check => run::check(&cli.options),
+        Command::Schema => {
+            println!("{:#}", tollgate_gateway::schema());
+            Ok(())
+        }
         Command::Keys(command) => keys::run(command, &cli.options),
+        Command::Spend(asked) => spend::run(&asked, &cli.options),
+        Command::Migrate { check } => store::migrate(check, &cli.options),
+        Command::Price(asked) => price::run(&asked, &cli.options),
     };
     if logs.dropped() > 0 {
         tracing::warn!(lines = logs.dropped(), "log lines were dropped: their sink was too slow");

@@ -3,23 +3,45 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use http::Uri;
-use tollgate_core::{Call, Class, Plan, PlanStep, Principal, Protocol, Refusal, Target};
+use tollgate_core::{Call, Class, Plan, PlanStep, Principal, Protocol, Refusal, Target, Transport};
 use tollgate_route::Resolve;
 use tollgate_wire::ModelCard;
+
+/// Where a provider speaks one protocol.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Where, as that provider's own SDK takes it.
+    pub base_url: Uri,
+    /// How the protocol is carried there.
+    pub transport: Transport,
+}
+
+impl Endpoint {
+    /// Returns an endpoint at the protocol's own paths.
+    pub fn new(protocol: Protocol, base_url: Uri) -> Self {
+        Self { protocol, base_url, transport: Transport::Native }
+    }
+}
 
 /// A provider as routing sees it.
 #[derive(Clone, Debug)]
 pub struct Provider {
     /// Its name in configuration.
     pub name: Arc<str>,
+    /// Its preset's name, by which its habits and prices are known.
+    pub kind: Arc<str>,
     /// Other names it answers to.
     pub aliases: Vec<&'static str>,
     /// Where it speaks which protocol.
-    pub endpoints: Vec<(Protocol, Uri)>,
+    pub endpoints: Vec<Endpoint>,
     /// Its deployments, one per key: each the name of a credential.
     pub deployments: Vec<Arc<str>>,
-    /// The models it is known to serve, for model lists. Others are served too.
+    /// The models it is known to serve, for model lists and bare names. Others are served too.
     pub models: Vec<Arc<str>>,
+    /// Whether it is asked which models it has.
+    pub discover: bool,
 }
 
 impl Provider {
@@ -27,25 +49,41 @@ impl Provider {
         &*self.name == name || self.aliases.contains(&name)
     }
 
-    fn speaks(&self, protocol: Protocol) -> Option<&Uri> {
-        self.endpoints.iter().find(|(p, _)| *p == protocol).map(|(_, url)| url)
+    /// Whether it is known to serve this model. Ollama calls what has no tag `latest`.
+    fn has(&self, model: &str) -> bool {
+        let mut known = self.models.iter();
+        known.any(|known| &**known == model || known.strip_suffix(":latest") == Some(model))
+    }
+
+    /// Whether it is the same place, whatever else is said of it.
+    fn is_at(&self, other: &Self) -> bool {
+        let urls = |provider: &Self| -> Vec<Uri> {
+            provider.endpoints.iter().map(|endpoint| endpoint.base_url.clone()).collect()
+        };
+        self.name == other.name && urls(self) == urls(other)
+    }
+
+    fn speaks(&self, protocol: Protocol) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.protocol == protocol)
     }
 
     /// The target of requests that name no model: where the provider speaks `protocol`, else its
     /// first endpoint.
     pub(crate) fn without_model(&self, protocol: Protocol) -> Option<Arc<Target>> {
         let spoken = self.speaks(protocol).map(|_| protocol);
-        let protocol = spoken.or(self.endpoints.first().map(|(first, _)| *first))?;
+        let protocol = spoken.or(self.endpoints.first().map(|first| first.protocol))?;
         self.targets(protocol, "").into_iter().next()
     }
 
     /// One target per deployment, in order.
     fn targets(&self, protocol: Protocol, model: &str) -> Vec<Arc<Target>> {
-        let Some(base_url) = self.speaks(protocol) else { return Vec::new() };
+        let Some(endpoint) = self.speaks(protocol) else { return Vec::new() };
         let model: Arc<str> = model.into();
         let target = |deployment: &Arc<str>| {
-            let mut target =
-                Target::new(self.name.clone(), protocol, model.clone(), base_url.clone());
+            let base_url = endpoint.base_url.clone();
+            let mut target = Target::new(self.name.clone(), protocol, model.clone(), base_url);
+            target.kind = self.kind.clone();
+            target.transport = endpoint.transport.clone();
             target.deployment = deployment.clone();
             target.credential = Some(deployment.clone());
             Arc::new(target)
@@ -107,11 +145,45 @@ impl Names {
         asked: &'a str,
         protocol: Protocol,
     ) -> Result<(&Provider, &'a str), Refusal> {
-        if let Some((name, model)) = asked.split_once('/') {
-            return self.provider(name).map(|p| (p, model)).ok_or_else(|| self.unknown(asked));
+        let split = asked.split_once('/');
+        if let Some((provider, model)) =
+            split.and_then(|(name, model)| Some((self.provider(name)?, model)))
+        {
+            return Ok((provider, model));
+        }
+        if let Some(provider) = self.knowing(asked, protocol) {
+            return Ok((provider, asked));
+        }
+        if split.is_some() {
+            return Err(self.unknown(asked));
         }
         let native = self.providers.iter().find(|provider| provider.speaks(protocol).is_some());
         native.map(|provider| (provider, asked)).ok_or_else(|| self.unknown(asked))
+    }
+
+    /// The provider that is known to have a model of this name: one that speaks the protocol, else
+    /// one that said so itself.
+    fn knowing(&self, asked: &str, protocol: Protocol) -> Option<&Provider> {
+        let having = || self.providers.iter().filter(|provider| provider.has(asked));
+        let speaking = having().find(|provider| provider.speaks(protocol).is_some());
+        speaking.or_else(|| having().find(|provider| provider.discover))
+    }
+
+    /// Notes which models a provider has. Returns whether that is news, and of a provider that is
+    /// still there.
+    pub(crate) fn learn(&mut self, asked: &Provider, models: &[Arc<str>]) -> bool {
+        let still = |own: &&mut Provider| own.discover && own.is_at(asked);
+        let Some(own) = self.providers.iter_mut().find(still) else { return false };
+        let news = own.models != models;
+        own.models = models.to_vec();
+        news
+    }
+
+    /// Takes over what was learned before of providers that are still there.
+    pub(crate) fn remember(&mut self, before: &Self) {
+        for asked in before.providers.iter().filter(|provider| provider.discover) {
+            self.learn(asked, &asked.models);
+        }
     }
 
     fn unknown(&self, asked: &str) -> Refusal {
@@ -176,15 +248,17 @@ mod tests {
     fn provider(name: &'static str, protocol: Protocol) -> Provider {
         Provider {
             name: name.into(),
+            kind: name.into(),
             aliases: if name == "gemini" { vec!["google"] } else { vec![] },
-            endpoints: vec![(protocol, Uri::from_static("http://127.0.0.1/v1"))],
+            endpoints: vec![Endpoint::new(protocol, Uri::from_static("http://127.0.0.1/v1"))],
             deployments: vec![name.into()],
             models: vec!["m".into()],
+            discover: name == "local",
         }
     }
 
     fn names() -> Names {
-        Names {
+        let mut names = Names {
             providers: vec![
                 provider("openai", Protocol::OpenAiChat),
                 provider("local", Protocol::OpenAiChat),
@@ -192,7 +266,11 @@ mod tests {
             ],
             aliases: [("fast".into(), vec!["gemini/flash".to_owned(), "local/mini".to_owned()])]
                 .into(),
-        }
+        };
+        let local = names.providers[1].clone();
+        let models = ["m", "qwen3:latest", "meta/llama-3"].map(Arc::from);
+        assert!(names.learn(&local, &models) && !names.learn(&local, &models));
+        names
     }
 
     fn first(protocol: Protocol, model: &str) -> Result<String, Refusal> {
@@ -207,6 +285,9 @@ mod tests {
         for (protocol, asked, target) in [
             (OpenAiChat, "local/llama/3", "local/llama/3"),
             (OpenAiChat, "gpt-5", "openai/gpt-5"),
+            (OpenAiChat, "m", "openai/m"),
+            (OpenAiChat, "qwen3", "local/qwen3"),
+            (OpenAiChat, "meta/llama-3", "local/meta/llama-3"),
             (Gemini, "google/flash", "gemini/flash"),
             (Gemini, "flash", "gemini/flash"),
             (OpenAiChat, "fast", "local/mini"),
@@ -225,6 +306,22 @@ mod tests {
         assert_eq!(foreign.class, Class::InvalidRequest);
         assert_eq!(first(Protocol::OpenAiChat, "openai/").unwrap_err().class, Class::NotFound);
         assert_eq!(first(Protocol::AnthropicMessages, "x").unwrap_err().class, Class::NotFound);
+        let local = first(Protocol::Gemini, "qwen3").unwrap_err();
+        assert!(local.message.contains("`local` does not speak gemini"), "{}", local.message);
+    }
+
+    #[test]
+    fn what_was_learned_of_a_provider_stays_while_it_is_where_it_was() {
+        let (before, mut same, mut moved) = (names(), names(), names());
+        for next in [&mut same, &mut moved] {
+            next.providers.iter_mut().for_each(|provider| provider.models.clear());
+        }
+        moved.providers[1].endpoints[0].base_url = Uri::from_static("http://127.0.0.1:1");
+        same.remember(&before);
+        moved.remember(&before);
+        let known =
+            |names: &Names| names.providers.iter().map(|p| p.models.len()).collect::<Vec<_>>();
+        assert_eq!((known(&same), known(&moved)), (vec![0, 3, 0], vec![0, 0, 0]));
     }
 
     #[test]
@@ -241,6 +338,6 @@ mod tests {
         let mut principal = Principal::new(tollgate_core::KeyId::new("k"), "k");
         principal.models = tollgate_core::AllowedModels::only(["fast", "local/*"]);
         let listed: Vec<_> = names().list(Some(&principal)).into_iter().map(|c| c.id).collect();
-        assert_eq!(listed, ["fast", "local/m"]);
+        assert_eq!(listed, ["fast", "local/m", "local/qwen3:latest", "local/meta/llama-3"]);
     }
 }

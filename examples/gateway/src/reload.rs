@@ -7,7 +7,8 @@ use std::{
     time::SystemTime,
 };
 
-use tollgate_keys::FileKeys;
+use tollgate_keys::{FileKeys, KeyStore};
+use tollgate_store::SqliteStore;
 
 use crate::{
     config::{Config, ConfigError},
@@ -22,14 +23,14 @@ use crate::{
 pub struct Reload {
     first: Arc<Config>,
     state: SharedState,
-    stored: Arc<FileKeys>,
+    stored: Arc<dyn StoredKeys>,
     tls: Option<Tls>,
     counts: Counts,
 }
 
 impl Reload {
     /// Returns what replaces `state`, which was made of `first` and the `stored` keys.
-    pub fn new(first: Config, state: SharedState, stored: Arc<FileKeys>) -> Self {
+    pub fn new(first: Config, state: SharedState, stored: Arc<dyn StoredKeys>) -> Self {
         Self { first: Arc::new(first), state, stored, tls: None, counts: Counts::default() }
     }
 
@@ -67,8 +68,8 @@ impl Reload {
             (Some(own), Some(files)) => Some((own, Tls::read(files).map_err(|e| e.to_string())?)),
             _ => None,
         };
-        self.stored.reload().map_err(|error| error.to_string())?;
-        self.state.replace(next.state(self.stored.clone()));
+        self.stored.reread()?;
+        self.state.replace(next.state_after(self.stored.clone(), &self.state.load()));
         if let Some((own, new)) = certificates {
             own.replace(&new);
         }
@@ -81,9 +82,26 @@ impl Reload {
         for name in self.first.server.differences(&next.server) {
             tracing::warn!("`server.{name}` changes when the gateway is started again");
         }
-        if self.first.deadlines.connect != next.deadlines.connect {
-            tracing::warn!("`deadlines.connect` changes when the gateway is started again");
-        }
+    }
+}
+
+/// Client keys that are kept somewhere and may be changed there by others.
+pub trait StoredKeys: KeyStore + std::fmt::Debug + Send + Sync {
+    /// Takes over what others have changed.
+    ///
+    /// Errors: in words; what was known stays.
+    fn reread(&self) -> Result<(), String>;
+}
+
+impl StoredKeys for FileKeys {
+    fn reread(&self) -> Result<(), String> {
+        self.reload().map_err(|error| error.to_string())
+    }
+}
+
+impl StoredKeys for SqliteStore {
+    fn reread(&self) -> Result<(), String> {
+        self.refresh().map(drop).map_err(|error| error.to_string())
     }
 }
 
@@ -102,6 +120,16 @@ impl Watched {
             (path, stamp)
         };
         Self(files.into_iter().map(stamped).collect())
+    }
+
+    /// Notices changes of these files too, from now on of those it did not know.
+    pub fn also(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        for path in files {
+            if self.0.iter().all(|(known, _)| *known != path) {
+                let stamp = stamp(&path);
+                self.0.push((path, stamp));
+            }
+        }
     }
 
     /// Whether a file is another one than when this was last asked. One that is not there has not
@@ -133,7 +161,8 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("tollgate-watched-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let (file, other) = (dir.join("a"), dir.join("b"));
-        let mut watched = Watched::new([file.clone()]);
+        let mut watched = Watched::default();
+        watched.also([file.clone(), file.clone()]);
         assert!(!watched.changed(), "it is not there");
         fs::write(&file, "1").unwrap();
         assert!(watched.changed());

@@ -1,20 +1,26 @@
 //! `serve` and `check`.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
+    net::{TcpListener, lookup_host},
     signal::unix::{Signal as Hangup, SignalKind, signal},
-    sync::watch,
+    sync::{Notify, watch},
     time::MissedTickBehavior,
 };
 use tollgate_gateway::{
-    Config, ConfigError, Counts, Options, Readiness, Reload, Server, ServerConfig, SharedState,
-    Signal, Tls, Watched, bind, stack,
+    Books, Config, ConfigError, Counts, Discovery, Leaf, Offer, Options, Predecessor, Readiness,
+    Reload, Server, ServerConfig, SharedState, Signal, Tls, Watched, bind, stack,
 };
-use tollgate_keys::{FileKeys, NewKey};
-use tollgate_upstream::Upstream;
+use tollgate_keys::NewKey;
+use tollgate_store::SqliteStore;
 
-use crate::{Failed, banner, cli, demo::Demo};
+use crate::{Failed, banner, cli, demo::Demo, store};
 
 /// Says whether the configuration is valid, and what it means.
 pub(crate) fn check(options: &cli::Options) -> Result<(), Failed> {
@@ -37,39 +43,80 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
     let mut config = config(options)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     demo.fill(&mut config).await?;
-    let stored = Arc::new(FileKeys::open(&options.data_dir)?);
+    let stored = store::open(&config.store, &options.data_dir)?;
     let first = first_key(&config, &stored)?;
     let tls = config.server.tls.as_ref().map(Tls::read).transpose()?;
-    let ServerConfig { listen, reuse_port, limits, .. } = &config.server;
-    let listener = bind(listen, *reuse_port)
-        .await
-        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let ServerConfig { listen, limits, .. } = &config.server;
+    let door = options.data_dir.join("listener.sock");
+    let (listener, predecessor) = match options.take_over {
+        true => take_over(&door, listen).await?,
+        false => (own_listener(listen).await?, None),
+    };
     let address = listener.local_addr()?;
 
     let (readiness, counts, cut) = (Readiness::ready(), Counts::default(), Signal::new());
-    let state = SharedState::new(config.state(stored.clone()));
-    let edge = stack_options(&config.server, &counts, &cut);
-    let service = stack(state.clone(), readiness.clone(), edge, upstream(&config));
+    let state = SharedState::new(config.state(Arc::new(stored.clone())));
+    let books = Books::Store(stored.clone());
+    let edge = stack_options(&config.server, &counts, &cut, books);
+    let background = edge.background.clone();
+    let service = stack(state.clone(), readiness.clone(), edge, Leaf::new(state.clone()));
+    let drain = limits.drain;
     let server = Server::new(*limits)
         .counts(counts.clone())
         .cut(cut)
         .tls(tls.clone())
         .trusted_proxies(config.server.trusted_proxies.iter().copied());
-    let stop = stopped(readiness)?;
-    print!("{}", banner::started(&config, address, first.as_ref(), &stored.path()));
-    let files = watched(options, &config, &stored);
-    let reload = Reload::new(config, state, stored).tls(tls).counts(counts);
-    tokio::spawn(keep_up(reload, files, options.clone(), demo, signal(SignalKind::hangup())?));
+    let offer = Offer::new(&door, &listener);
+    let stop = stopped(readiness, offer)?;
+    print!("{}", banner::started(&config, address, first.as_ref(), stored.path()));
+    let files = watched(options, &config);
+    let discovery = Discovery::new(state.clone(), Leaf::new(state.clone()));
+    let again = Arc::new(Notify::new());
+    tokio::spawn(discovery.run(again.clone()));
+    let reload = Reload::new(config, state, Arc::new(stored.clone())).tls(tls).counts(counts);
+    let hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(keep_up((reload, again), files, options.clone(), demo, hangup));
+    tokio::spawn(store::keep_up(stored.clone()));
+    if let Some(predecessor) = predecessor {
+        predecessor.relieve().await?;
+    }
     let cut = server.serve(listener, service, stop).await;
     if cut > 0 {
         tracing::warn!(connections = cut, "cut what had not ended in time");
     }
+    background.close();
+    let _ = tokio::time::timeout(drain, background.wait()).await;
+    store::close(stored).await;
     Ok(())
+}
+
+/// The listener a service manager passed on, else one of our own.
+async fn own_listener(listen: &str) -> Result<TcpListener, Failed> {
+    if let Some(passed) = listenfd::ListenFd::from_env().take_tcp_listener(0)? {
+        passed.set_nonblocking(true)?;
+        return Ok(TcpListener::from_std(passed)?);
+    }
+    let failed = |error| format!("cannot listen on {listen}: {error}");
+    Ok(bind(listen).await.map_err(failed)?)
+}
+
+/// The running gateway's listener, if it is the one the configuration wants.
+async fn take_over(
+    door: &Path,
+    listen: &str,
+) -> Result<(TcpListener, Option<Predecessor>), Failed> {
+    let nobody = |error| format!("no gateway offers its listener at {}: {error}", door.display());
+    let (listener, predecessor) = Predecessor::at(door).await.map_err(nobody)?;
+    let address = listener.local_addr()?;
+    if !lookup_host(listen).await?.any(|wanted| wanted == address) {
+        return Err(format!("the running gateway listens on {address}, not on {listen}").into());
+    }
+    Ok((listener, Some(predecessor)))
 }
 
 /// Puts the configuration in force again at every SIGHUP and whenever one of `files` changes.
 async fn keep_up(
-    reload: Reload,
+    (reload, again): (Reload, Arc<Notify>),
     mut files: Watched,
     options: cli::Options,
     demo: Demo,
@@ -89,26 +136,30 @@ async fn keep_up(
             tracing::error!(error, "the simulated providers cannot be started");
             continue;
         }
-        tokio::task::block_in_place(|| reload.apply(next.as_ref()));
+        if tokio::task::block_in_place(|| reload.apply(next.as_ref())) {
+            again.notify_one();
+            files.also(next.into_iter().flat_map(|config| config.files));
+        }
     }
 }
 
 /// The files a configuration is made of.
-fn watched(options: &cli::Options, config: &Config, stored: &FileKeys) -> Watched {
+fn watched(options: &cli::Options, config: &Config) -> Watched {
     let tls = config.server.tls.iter();
     let tls = tls.flat_map(|tls| [&tls.cert, &tls.key].into_iter().chain(&tls.client_ca));
-    let files = file(options).into_iter().chain([stored.path()]).chain(tls.cloned());
+    let files = file(options).into_iter().chain(tls.cloned());
+    let files = files.chain(config.files.iter().cloned());
     Watched::new(files)
 }
 
 /// The file that was named, else `tollgate.toml` if it is there.
-fn file(options: &cli::Options) -> Option<PathBuf> {
+pub(crate) fn file(options: &cli::Options) -> Option<PathBuf> {
     let usual = PathBuf::from("tollgate.toml");
     options.config.clone().or_else(|| usual.exists().then_some(usual))
 }
 
 /// What the file says, or zero configuration, under the command line's last word.
-fn config(options: &cli::Options) -> Result<Config, ConfigError> {
+pub(crate) fn config(options: &cli::Options) -> Result<Config, ConfigError> {
     let mut config = match file(options) {
         Some(path) => Config::read(&path, options.demo)?,
         None => Config::parse("no file", "", options.demo)?,
@@ -120,7 +171,10 @@ fn config(options: &cli::Options) -> Result<Config, ConfigError> {
 }
 
 /// Creates a client key where there is none at all yet.
-fn first_key(config: &Config, stored: &FileKeys) -> Result<Option<tollgate_core::Secret>, Failed> {
+fn first_key(
+    config: &Config,
+    stored: &SqliteStore,
+) -> Result<Option<tollgate_core::Secret>, Failed> {
     if !config.keys.is_empty() || !stored.list()?.is_empty() {
         return Ok(None);
     }
@@ -128,30 +182,36 @@ fn first_key(config: &Config, stored: &FileKeys) -> Result<Option<tollgate_core:
     Ok(Some(key))
 }
 
-fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal) -> Options {
+fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal, books: Books) -> Options {
     Options {
         max_body: server.max_body,
         max_requests: server.max_requests,
         origins: server.origins.clone(),
         cut: cut.clone(),
         counts: counts.clone(),
+        books,
+        ..Options::default()
     }
 }
 
-fn upstream(config: &Config) -> Upstream {
-    let builder = Upstream::builder();
-    match config.deadlines.connect {
-        Some(after) => builder.connect_deadline(after).build(),
-        None => builder.build(),
-    }
-}
-
-/// Becomes true at the first SIGTERM or SIGINT; the second ends the process at once.
-fn stopped(readiness: Readiness) -> Result<watch::Receiver<bool>, Failed> {
+/// Becomes true at the first SIGTERM or SIGINT, or when a successor has the listener; the second ends the process at once.
+fn stopped(
+    readiness: Readiness,
+    offer: io::Result<Offer>,
+) -> Result<watch::Receiver<bool>, Failed> {
     let (stop, stopped) = watch::channel(false);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        let taken = async {
+            match offer {
+                Ok(offer) => offer.taken().await,
+                Err(error) => {
+                    tracing::warn!(%error, "nobody will be able to take this listener over");
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {}, () = taken => {} }
         tracing::info!("draining; a second signal ends at once");
         readiness.end();
         let _ = stop.send(true);

@@ -1,19 +1,32 @@
 //! What the stack reads while it serves: one snapshot, replaced whole.
 
-use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tollgate_core::{Call, Plan, Principal, Protocol, Refusal, Target};
+use tollgate_catalog::{Catalogue, Occasion, Priced};
+use tollgate_core::{Call, Plan, Principal, Protocol, Refusal, Target, Usage};
 use tollgate_keys::{Canonical, Credential, Credentials, KeyHash, KeyRecord, KeyStore};
+use tollgate_meter::Prices;
 use tollgate_route::Resolve;
 
-use crate::{names::Names, stack::Patience};
+use crate::{
+    names::{Names, Provider},
+    stack::Patience,
+    upstreams::Upstreams,
+};
 
 /// Credentials by the name targets call them and the protocol they are shown in.
 pub type CredentialsByName = HashMap<(Arc<str>, Protocol), Credential>;
 
 /// Everything that can change while the gateway runs.
+#[derive(Clone)]
 pub struct State {
+    /// What models cost, but for the providers in [`State::own_prices`].
+    pub catalogue: Catalogue,
+    /// What models cost at providers that are free or have prices of their own, by name.
+    pub own_prices: HashMap<Arc<str>, Catalogue>,
+    /// How long whose answers are read on for clients that have left.
+    pub drains: HashMap<Arc<str>, Duration>,
     /// What model names mean.
     pub names: Names,
     /// What proves to the providers who pays.
@@ -22,6 +35,8 @@ pub struct State {
     pub keys: Vec<Arc<dyn KeyStore>>,
     /// How long upstreams may take.
     pub patience: Patience,
+    /// The clients that reach the providers.
+    pub upstreams: Upstreams,
 }
 
 impl fmt::Debug for State {
@@ -45,6 +60,26 @@ impl SharedState {
         self.0.load()
     }
 
+    /// Returns the snapshot in force, to keep.
+    pub fn load_full(&self) -> Arc<State> {
+        self.0.load_full()
+    }
+
+    /// Notes which models a provider has. Returns whether that is news, and of a provider that is
+    /// still there.
+    pub(crate) fn learn(&self, asked: &Provider, models: &[Arc<str>]) -> bool {
+        let mut news = false;
+        self.0.rcu(|state| {
+            let mut names = state.names.clone();
+            news = names.learn(asked, models);
+            match news {
+                true => Arc::new(State { names, ..State::clone(state) }),
+                false => state.clone(),
+            }
+        });
+        news
+    }
+
     /// Puts another snapshot in force. Requests under way keep theirs.
     pub fn replace(&self, state: State) {
         self.0.store(Arc::new(state));
@@ -66,6 +101,14 @@ impl KeyStore for SharedState {
 impl Resolve for SharedState {
     fn resolve(&self, call: &Call, principal: Option<&Principal>) -> Result<Plan, Refusal> {
         self.load().names.resolve(call, principal)
+    }
+}
+
+impl Prices for SharedState {
+    fn price(&self, target: &Target, usage: &Usage, occasion: &Occasion) -> Priced {
+        let state = self.load();
+        let own = state.own_prices.get(&target.provider);
+        own.unwrap_or(&state.catalogue).price(target, usage, occasion)
     }
 }
 

@@ -53,13 +53,14 @@ async fn a_second_start_prints_no_key_and_the_first_still_works() {
 }
 
 #[tokio::test]
-async fn the_key_file_is_its_owners_alone_and_has_no_key_in_it() {
+async fn the_store_is_its_owners_alone_and_has_no_key_in_it() {
     let folder = folder("key-file");
     let gateway = Gateway::demo(&folder).await;
-    let file = folder.join("tollgate-data/keys.json");
+    let file = folder.join("tollgate-data/tollgate.db");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let secret = gateway.key().trim_start_matches("sk-");
-    assert!(!fs::read_to_string(&file).unwrap().contains(secret));
+    let text = fs::read(&file).unwrap();
+    assert!(!text.windows(secret.len()).any(|window| window == secret.as_bytes()));
 }
 
 #[tokio::test]
@@ -302,5 +303,40 @@ async fn logs_at_their_loudest_have_neither_bodies_nor_keys() {
     for canary in [asked, said, "sk-client-canary", "sk-provider-canary"] {
         let line = log.lines().find(|line| line.contains(canary));
         assert!(line.is_none(), "{canary}: {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn schema_prints_a_schema_that_knows_the_keys() {
+    let (code, stdout, stderr) = run(&folder("schema"), &["schema"]).await;
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let schema: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["$defs"]["Server"]["properties"]["listen"]["default"], "127.0.0.1:4000");
+    assert_eq!(schema["$defs"]["Provider"]["additionalProperties"], false);
+}
+
+#[tokio::test]
+async fn models_of_a_local_server_show_soon_after_the_start_and_after_a_reload() {
+    let local = Upstream::choose(|request| match request.headers.get("authorization") {
+        None => Answer::json(200, r#"{"data":[{"id":"first"}]}"#),
+        Some(_) => Answer::json(200, r#"{"data":[{"id":"second"}]}"#),
+    });
+    let (address, _guard) = local.serve().await.unwrap();
+    let folder = folder("discovery");
+    let file = format!("[providers.ollama]\nbase_url = \"http://{address}/v1\"\n");
+    fs::write(folder.join("tollgate.toml"), &file).unwrap();
+    let gateway = Gateway::start(command(&folder, &["--listen", "127.0.0.1:0"])).await;
+    for name in ["first", "second"] {
+        let mut listed = String::new();
+        for _ in 0..200 {
+            listed = gateway.ask(gateway.key(), Method::GET, "/v1/models", "").await.text;
+            if listed.contains(&format!("\"ollama/{name}\"")) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert!(listed.contains(&format!("\"ollama/{name}\"")), "{listed}");
+        fs::write(folder.join("tollgate.toml"), format!("{file}api_key = \"k\"\n")).unwrap();
     }
 }

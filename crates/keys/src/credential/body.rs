@@ -23,7 +23,8 @@ pin_project! {
         #[pin]
         inner: Reply<B>,
         mask: Option<Mask>,
-        queued: Option<Result<Frame<Bytes>, B::Error>>,
+        // Boxed: a credential is next to never cut by the end of a frame.
+        queued: Option<Box<Result<Frame<Bytes>, B::Error>>>,
         ended: bool,
     }
 }
@@ -38,7 +39,7 @@ impl<B: Body<Data = Bytes>> ResponseBody<B> {
     }
 
     fn held(&self) -> usize {
-        let queued = self.queued.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        let queued = self.queued.as_deref().and_then(|frame| frame.as_ref().ok()?.data_ref());
         self.mask.as_ref().map_or(0, Mask::held) + queued.map_or(0, Bytes::len)
     }
 }
@@ -92,7 +93,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         let Some(mask) = this.mask else { return this.inner.poll_frame(cx) };
         loop {
             if let Some(item) = this.queued.take() {
-                return Poll::Ready(Some(item));
+                return Poll::Ready(Some(*item));
             }
             if *this.ended {
                 return Poll::Ready(None);
@@ -100,10 +101,14 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
             let item = ready!(this.inner.as_mut().poll_frame(cx));
             *this.ended = !matches!(item, Some(Ok(_)));
             let (first, next) = masked(mask, item);
-            *this.queued = next;
-            if !first.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(first))));
+            if first.is_empty() {
+                match next {
+                    Some(item) => return Poll::Ready(Some(item)),
+                    None => continue,
+                }
             }
+            *this.queued = next.map(Box::new);
+            return Poll::Ready(Some(Ok(Frame::data(first))));
         }
     }
 

@@ -10,7 +10,8 @@ const SHORTEST: usize = 8;
 
 /// Replaces a secret by stars in bytes that come in pieces.
 pub(super) struct Mask {
-    secret: Finder<'static>,
+    // Boxed: it is several times the rest, and moves with each response.
+    secret: Box<Finder<'static>>,
     /// The end of the bytes so far, where it is a beginning of the secret.
     held: Bytes,
 }
@@ -26,13 +27,17 @@ impl Mask {
     /// Returns a mask for `secret`, or `None` where it is too short to be looked for.
     pub(super) fn new(secret: &Secret) -> Option<Self> {
         let bytes = secret.expose().as_bytes();
-        let secret = (bytes.len() >= SHORTEST).then(|| Finder::new(bytes).into_owned())?;
+        let secret =
+            (bytes.len() >= SHORTEST).then(|| Box::new(Finder::new(bytes).into_owned()))?;
         Some(Self { secret, held: Bytes::new() })
     }
 
     /// Masks header values, or those of trailers.
     pub(super) fn headers(&self, headers: &mut HeaderMap) {
         for value in headers.values_mut() {
+            if value.len() < self.needle().len() {
+                continue;
+            }
             let masked = self.masked(value.as_bytes());
             if let Some(masked) = masked.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()) {
                 *value = masked;

@@ -17,12 +17,12 @@ pin_project! {
         // `None` once a deadline passed: the upstream is told at once by the drop.
         #[pin]
         body: Option<B>,
-        clock: Clock,
+        clock: Box<Clock>,
     }
 }
 
 impl<B> DeadlineBody<B> {
-    pub(super) fn new(body: B, clock: Clock) -> Self {
+    pub(super) fn new(body: B, clock: Box<Clock>) -> Self {
         Self { body: Some(body), clock }
     }
 }

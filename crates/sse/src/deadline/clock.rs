@@ -90,7 +90,7 @@ impl Clock {
     pub(super) fn chunk(&mut self, chunk: &Bytes) -> Result<(), StreamError> {
         let now = Instant::now();
         if self.total.is_some_and(|total| now >= total) {
-            return Err(self.expired("total_timeout"));
+            return Err(self.expired(self.over()));
         }
         match &mut self.watch {
             Watch::Events(decoder, automaton) => match alive(decoder, automaton, chunk) {
@@ -132,8 +132,18 @@ impl Clock {
             }
         };
         match self.total {
-            Some(total) if total < own.0 => (total, "total_timeout"),
+            Some(total) if total < own.0 => (total, self.over()),
             _ => own,
+        }
+    }
+
+    /// How it is called that nothing may take longer: a stream that has begun was at its limit.
+    fn over(&self) -> &'static str {
+        let streams = self.call.as_ref().is_some_and(|call| call.stream);
+        match &self.watch {
+            Watch::Head => "total_timeout",
+            Watch::Frames if !streams => "total_timeout",
+            _ => "stream_limit",
         }
     }
 

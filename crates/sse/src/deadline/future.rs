@@ -17,13 +17,14 @@ pin_project! {
         // Dropped when a deadline passes, before the answer leaves.
         #[pin]
         future: Option<F>,
-        clock: Option<Clock>,
+        // Boxed: it goes on into the body.
+        clock: Option<Box<Clock>>,
         caller: Caller,
     }
 }
 
 impl<F> DeadlineFuture<F> {
-    pub(super) fn new(future: F, clock: Clock, caller: Caller) -> Self {
+    pub(super) fn new(future: F, clock: Box<Clock>, caller: Caller) -> Self {
         Self { future: Some(future), clock: Some(clock), caller }
     }
 }

@@ -41,7 +41,7 @@
 //! Before the head the answer is a 504 in the client's protocol with a
 //! [`Failure`](tollgate_core::Failure) in its extensions. After it the body ends in a
 //! [`StreamError`](tollgate_core::StreamError) of class timeout with code `first_content_timeout`,
-//! `idle_timeout` or `total_timeout`. In both cases the inner service's future or body is dropped
+//! `idle_timeout`, `stream_limit` (a stream beyond the total) or `total_timeout`. In both cases the inner service's future or body is dropped
 //! and the [`Attempt`](tollgate_core::Attempt), if there is one, is told that a deadline ended it.
 //!
 //! # The surprise

@@ -44,7 +44,7 @@ where
             Some(call) => Caller { protocol: call.protocol, id: call.id },
             None => Caller::of(&request),
         };
-        let clock = Clock::new(self.deadlines, request.extensions(), call);
+        let clock = Box::new(Clock::new(self.deadlines, request.extensions(), call));
         DeadlineFuture::new(self.inner.call(request), clock, caller)
     }
 }

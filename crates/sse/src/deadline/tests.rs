@@ -175,7 +175,7 @@ async fn fault_13_nothing_resets_the_total() {
         .fold(Scripted::new([sample.content]), |script, _| script.waits(5).chunk(sample.content));
     let answer = asked(with_total(100), 0, head(sample, script)).await;
     let (_, seconds, code) = read(answer.into_body()).await;
-    assert_eq!((seconds, code), (100, Some("total_timeout")));
+    assert_eq!((seconds, code), (100, Some("stream_limit")));
     let answer = asked(with_total(7), 30, head(sample, Scripted::new([]))).await;
     assert_eq!(answer.extensions().get::<Failure>().unwrap().code, Some("total_timeout"));
 }

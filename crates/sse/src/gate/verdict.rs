@@ -21,14 +21,15 @@ pub(crate) enum Media {
 /// Reads the `content-type`.
 pub(crate) fn media(headers: &HeaderMap) -> Media {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Media::Missing };
-    let text = value.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim();
-    if text.eq_ignore_ascii_case("text/event-stream") {
-        return Media::EventStream;
-    }
-    let lower = text.to_ascii_lowercase();
-    match lower == "application/json" || lower.ends_with("+json") {
-        true => Media::Json,
-        false => Media::Other,
+    let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    let kind = kind.trim_ascii();
+    let suffix = kind.iter().rposition(|byte| *byte == b'+').map_or(&b""[..], |at| &kind[at..]);
+    if kind.eq_ignore_ascii_case(b"application/json") || suffix.eq_ignore_ascii_case(b"+json") {
+        Media::Json
+    } else if kind.eq_ignore_ascii_case(b"text/event-stream") {
+        Media::EventStream
+    } else {
+        Media::Other
     }
 }
 

@@ -18,7 +18,7 @@ const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Keys of an AWS account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsKeys {
     /// The name of the key.
     pub access_key_id: String,

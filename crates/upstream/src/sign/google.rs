@@ -11,6 +11,7 @@ use http::{HeaderValue, Request, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::{
+    digest::{SHA256, digest},
     rand::SystemRandom,
     signature::{RSA_PKCS1_SHA256, RsaKeyPair},
 };
@@ -34,9 +35,13 @@ const LAST: Duration = Duration::from_secs(15);
 /// No answer of a token service is longer.
 const LONGEST: usize = 64 << 10;
 
-/// Who asks for access tokens.
+/// Who asks for access tokens. Two that were read from the same text are equal.
 #[derive(Clone)]
-pub struct GoogleAccount(Source);
+pub struct GoogleAccount {
+    source: Source,
+    /// What it was read from, as a digest.
+    read: Option<Box<[u8]>>,
+}
 
 #[derive(Clone)]
 enum Source {
@@ -57,7 +62,7 @@ impl GoogleAccount {
         };
         let token_uri = file["token_uri"].as_str().unwrap_or(TOKEN_URI).parse();
         let token_uri = token_uri.map_err(|_| InvalidAccount::Missing("token_uri"))?;
-        Ok(Self(match member("type")? {
+        let source = match member("type")? {
             "service_account" => Source::Service {
                 email: member("client_email")?.into(),
                 key: Arc::new(rsa(member("private_key")?)?),
@@ -70,12 +75,23 @@ impl GoogleAccount {
                 token_uri,
             },
             _ => return Err(InvalidAccount::Kind),
-        }))
+        };
+        Ok(Self { source, read: Some(digest(&SHA256, text.as_bytes()).as_ref().into()) })
     }
 
-    /// Returns the account of the machine this runs on, which Google Cloud's metadata server knows.
+    /// Returns the account of the machine this runs on, which Google Cloud's metadata server knows:
+    /// at the host `GCE_METADATA_HOST` names, else at its usual one.
     pub fn metadata() -> Self {
-        Self(Source::Metadata { uri: Uri::from_static(METADATA) })
+        let usual = || Uri::from_static(METADATA);
+        let named = std::env::var("GCE_METADATA_HOST").ok().filter(|host| !host.is_empty());
+        let named = named.map(|host| METADATA.replacen("metadata.google.internal", &host, 1));
+        let uri = named.and_then(|url| url.parse().ok()).unwrap_or_else(usual);
+        Self { source: Source::Metadata { uri }, read: None }
+    }
+
+    /// Whether it is the machine's, whose metadata server no proxy reaches.
+    pub fn is_metadata(&self) -> bool {
+        matches!(self.source, Source::Metadata { .. })
     }
 
     /// Finds the account as Google's own libraries do: the file `GOOGLE_APPLICATION_CREDENTIALS`
@@ -92,13 +108,16 @@ impl GoogleAccount {
         }
     }
 
-    fn from_file(path: &Path) -> Result<Self, InvalidAccount> {
+    /// Reads the file at `path` as [`GoogleAccount::from_json`] does.
+    ///
+    /// Errors: see [`InvalidAccount`]; a file that cannot be read is one.
+    pub fn from_file(path: &Path) -> Result<Self, InvalidAccount> {
         Self::from_json(&std::fs::read_to_string(path).map_err(|_| InvalidAccount::Unreadable)?)
     }
 
     /// The request for a token.
     fn request(&self, now: SystemTime) -> Option<Request<Body>> {
-        let (token_uri, form) = match &self.0 {
+        let (token_uri, form) = match &self.source {
             Source::Service { email, key, token_uri } => {
                 let assertion = assertion(email, key, token_uri, now)?;
                 let kind = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -126,11 +145,19 @@ impl GoogleAccount {
     }
 }
 
+impl PartialEq for GoogleAccount {
+    fn eq(&self, other: &Self) -> bool {
+        self.read == other.read && self.is_metadata() == other.is_metadata()
+    }
+}
+
+impl Eq for GoogleAccount {}
+
 impl fmt::Debug for GoogleAccount {
     /// Shows who it is, never with what it proves it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("GoogleAccount")
-            .field(match &self.0 {
+            .field(match &self.source {
                 Source::Service { email, .. } => email,
                 Source::User { id, .. } => id,
                 Source::Metadata { .. } => &"metadata",

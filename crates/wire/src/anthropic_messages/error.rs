@@ -199,7 +199,8 @@ pub(super) fn render(fault: &Fault, id: &str) -> Rendered {
     }
     hints::write(fault, &mut headers);
     hints::dissuade(fault, &mut headers);
-    Rendered { status: shape(fault).0, headers, body: envelope(fault, id) }
+    let status = fault.own_status().unwrap_or(shape(fault).0);
+    Rendered { status, headers, body: envelope(fault, id) }
 }
 
 /// The error object in its envelope.

@@ -70,6 +70,7 @@ impl Dialect for AnthropicMessages {
                 | "output_config"
                 | "output_format"
                 | "thinking"
+                | "metadata"
         )
     }
 
@@ -88,6 +89,7 @@ impl Dialect for AnthropicMessages {
             "thinking" => {
                 peek.needs.reasoning |= members::says_other_than(value, "type", "disabled");
             }
+            "metadata" => members::user(json::member(value, "user_id"), true, peek),
             _ => {}
         }
         Ok(())

@@ -249,6 +249,11 @@ fn rendered_details(fault: &Fault) -> Vec<Value> {
 }
 
 fn shape(fault: &Fault) -> (StatusCode, &'static str) {
+    let (code, status) = usual_shape(fault);
+    (fault.own_status().unwrap_or(code), status)
+}
+
+fn usual_shape(fault: &Fault) -> (StatusCode, &'static str) {
     match fault.class {
         Class::Auth => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
         Class::Permission => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),

@@ -116,8 +116,8 @@ impl Dialect for Gemini {
 /// `/{version}/models/{model}:{verb}`; the last colon divides.
 fn verb_route(path: &str) -> Option<Route> {
     let rest = path.strip_prefix("/v1beta/").or_else(|| path.strip_prefix("/v1/"))?;
-    let (name, verb) = rest.rsplit_once(':')?;
-    let (operation, stream) = match verb {
+    let (name, verb) = rest.split_at(memchr::memrchr(b':', rest.as_bytes())?);
+    let (operation, stream) = match &verb[1..] {
         "generateContent" => (Operation::Generate, false),
         "streamGenerateContent" => (Operation::Generate, true),
         "countTokens" => (Operation::CountTokens, false),

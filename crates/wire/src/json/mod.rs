@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 pub use self::{
     scan::{Member, Scanner},
-    walk::{Array, Object},
+    walk::{Array, Object, leading},
 };
 
 /// The text is not the JSON it should be.

@@ -1,4 +1,4 @@
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use super::Malformed;
 
@@ -36,6 +36,7 @@ pub struct Scanner<W> {
     stack: Vec<u8>,
     state: State,
     key: Vec<u8>,
+    key_is_escaped: bool,
     key_start: usize,
     value_start: usize,
     value_end: usize,
@@ -77,6 +78,7 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
             stack: Vec::new(),
             state: State::Outside,
             key: Vec::new(),
+            key_is_escaped: false,
             key_start: 0,
             value_start: 0,
             value_end: 0,
@@ -112,6 +114,22 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
         }
     }
 
+    /// Returns the members found so far, in the order of the text.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Returns from where on the text is still needed to read the next member that is wanted: the
+    /// start of its value, or the next byte.
+    pub fn pending(&self) -> usize {
+        let in_value = matches!(
+            self.state,
+            State::Scalar | State::AfterValue | State::Nested | State::String | State::Escape
+        );
+        let in_member = in_value && self.stack.first() == Some(&b'{');
+        if in_member && self.wanted_key().is_some() { self.value_start } else { self.at }
+    }
+
     /// Whether the root value is whole.
     pub fn is_whole(&self) -> bool {
         self.state == State::Ended
@@ -143,6 +161,7 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
         let Some(found) = found else { return rest.len() };
         if rest[found] == b'\\' {
             self.key.push(b'\\');
+            self.key_is_escaped = true;
             self.state = State::InKeyEscape;
         } else {
             self.state = State::Colon;
@@ -150,21 +169,26 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
         found + 1
     }
 
-    /// Skips within a container below the root until a string starts or the container ends.
+    /// Skips within a container below the root until it ends, or a string is not whole.
     fn nested(&mut self, rest: &[u8]) -> Result<usize, Malformed> {
-        for (i, byte) in rest.iter().enumerate() {
+        let mut i = 0;
+        while let Some(&byte) = rest.get(i) {
+            i += 1;
             match byte {
-                b'"' => {
-                    self.state = State::String;
-                    return Ok(i + 1);
-                }
-                b'{' | b'[' => self.stack.push(*byte),
+                b'"' => match rest_of_string(&rest[i..]) {
+                    Some(length) => i += length,
+                    None => {
+                        self.state = State::String;
+                        return Ok(i);
+                    }
+                },
+                b'{' | b'[' => self.stack.push(byte),
                 b'}' | b']' => {
-                    self.close(*byte, self.at + i)?;
+                    self.close(byte, self.at + i - 1)?;
                     if self.stack.len() == 1 {
-                        self.value_end = self.at + i + 1;
+                        self.value_end = self.at + i;
                         self.state = State::AfterValue;
-                        return Ok(i + 1);
+                        return Ok(i);
                     }
                 }
                 _ => {}
@@ -208,6 +232,7 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
             }
             (State::Key, b'"') => {
                 self.key.clear();
+                self.key_is_escaped = false;
                 self.key_start = self.at;
                 State::InKey
             }
@@ -258,13 +283,26 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
     }
 
     fn remember(&mut self) {
-        if self.stack != b"{" || self.key.len() > KEY_LIMIT {
+        if self.stack != b"{" {
             return;
         }
-        if let Some(key) = unescaped(&self.key).filter(|key| (self.wanted)(key)) {
+        if let Some(key) = self.wanted_key() {
             let value = self.value_start..self.value_end;
+            let key = key.into_owned();
             self.members.push(Member { key, at: self.key_start, value });
         }
+    }
+
+    /// The last key read, if somebody wants its member.
+    fn wanted_key(&self) -> Option<Cow<'_, str>> {
+        if self.key.len() > KEY_LIMIT {
+            return None;
+        }
+        let key = match self.key_is_escaped {
+            true => unescaped(&self.key).map(Cow::Owned),
+            false => str::from_utf8(&self.key).ok().map(Cow::Borrowed),
+        };
+        key.filter(|key| (self.wanted)(key))
     }
 
     fn malformed(&self) -> Result<usize, Malformed> {
@@ -273,12 +311,30 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
 }
 
 fn unescaped(key: &[u8]) -> Option<String> {
-    if !key.contains(&b'\\') {
-        return std::str::from_utf8(key).ok().map(str::to_owned);
-    }
     let quoted = [b"\"", key, b"\""].concat();
     serde_json::from_slice(&quoted).ok()
 }
+
+/// Returns the length of a string's rest with its closing quote, if that is here.
+fn rest_of_string(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let next = text.get(at..)?;
+        at += next.iter().take(SHORT).position(|byte| matches!(byte, b'"' | b'\\')).or_else(
+            || {
+                let found = memchr::memchr2(b'"', b'\\', next.get(SHORT..)?)?;
+                Some(SHORT + found)
+            },
+        )?;
+        match text[at] {
+            b'"' => return Some(at + 1),
+            _ => at += 2,
+        }
+    }
+}
+
+/// Below this a loop over the bytes is faster than setting up a vector search.
+const SHORT: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -306,6 +362,21 @@ mod tests {
         }
         let bytes: Vec<_> = text.chunks(1).collect();
         assert_eq!(scan(&bytes).unwrap(), whole);
+    }
+
+    #[test]
+    fn says_from_where_on_the_text_is_needed() {
+        let text = br#"{"a":"xyz" , "b":[1,{"a":2}],"a":12 }"#;
+        for cut in 0..=text.len() {
+            let mut scanner = Scanner::new(|key: &str| key == "a");
+            scanner.feed(&text[..cut]).unwrap();
+            let needed = match cut {
+                6..=11 => 5,
+                34..=36 => 33,
+                _ => cut,
+            };
+            assert_eq!(scanner.pending(), needed, "cut at {cut}");
+        }
     }
 
     #[test]

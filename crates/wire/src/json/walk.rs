@@ -50,6 +50,11 @@ impl<'a> Iterator for Array<'a> {
     }
 }
 
+/// Returns the value that `text` begins with, whatever follows it.
+pub fn leading(text: &[u8]) -> Option<&[u8]> {
+    Walk::new(text, b'[', b']').value().ok()
+}
+
 #[derive(Clone, Debug)]
 struct Walk<'a> {
     text: &'a [u8],

@@ -63,6 +63,9 @@ impl Dialect for OpenAiChat {
                 | "response_format"
                 | "reasoning_effort"
                 | "reasoning"
+                | "usage"
+                | "user"
+                | "safety_identifier"
         )
     }
 
@@ -83,6 +86,8 @@ impl Dialect for OpenAiChat {
                 peek.needs.reasoning |= json::string(value).is_some_and(|effort| effort != "none");
             }
             "reasoning" => peek.needs.reasoning |= asks_reasoning(value),
+            "usage" => peek.asks_cost = true,
+            "user" | "safety_identifier" => members::user(Some(value), key != "user", peek),
             _ => {}
         }
         Ok(())

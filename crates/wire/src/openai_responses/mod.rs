@@ -51,7 +51,18 @@ impl Dialect for OpenAiResponses {
     }
 
     fn reads_member(&self, key: &str) -> bool {
-        matches!(key, "model" | "stream" | "max_output_tokens" | "tools" | "text" | "reasoning")
+        matches!(
+            key,
+            "model"
+                | "stream"
+                | "max_output_tokens"
+                | "tools"
+                | "text"
+                | "reasoning"
+                | "usage"
+                | "user"
+                | "safety_identifier"
+        )
     }
 
     fn read_member(&self, key: &str, value: &[u8], peek: &mut Peek) -> Result<(), String> {
@@ -70,6 +81,8 @@ impl Dialect for OpenAiResponses {
                     && !json::is_blank(value)
                     && effort.as_deref() != Some("none");
             }
+            "usage" => peek.asks_cost = true,
+            "user" | "safety_identifier" => members::user(Some(value), key != "user", peek),
             _ => {}
         }
         Ok(())

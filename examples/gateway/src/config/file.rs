@@ -1,115 +1,178 @@
 //! The configuration file as it is written: shape and defaults, no meaning.
+//!
+//! The descriptions of the keys are what the schema and the book say of them. A default that is a
+//! value is the schema's `default`, one that takes words its `x-default`; `x-unit` is what a value
+//! counts or is; `x-env` marks those for which `env:NAME` may stand.
 
-use std::{path::PathBuf, time::Duration};
+use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use crate::{serve::Limits, stack::Options};
+
 /// The whole file. Everything is optional; unknown keys are errors.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct File {
+    /// The listener and the edge.
     pub(crate) server: Server,
+    /// Client keys.
+    #[schemars(extend("x-default" = "those of the data directory"))]
     pub(crate) keys: Vec<Key>,
+    /// Whom the gateway may ask, by names of your own; a table named like a preset takes everything
+    /// from it.
+    #[schemars(extend("x-default" = "what the environment has keys of, else simulated ones"))]
     pub(crate) providers: IndexMap<String, Provider>,
+    /// Names of your own for models.
+    #[schemars(extend("x-default" = "none"))]
     pub(crate) models: IndexMap<String, Alias>,
+    /// How long an upstream may take or be silent.
     pub(crate) deadlines: Deadlines,
-    pub(crate) store: Option<Url>,
-    pub(crate) shared: Option<Url>,
+    /// Where the ledger is kept. No effect in this version.
+    #[schemars(extend("x-default" = "none"))]
+    pub(crate) store: Option<Store>,
+    /// What replicas share. No effect in this version.
+    #[schemars(extend("x-default" = "none"))]
+    pub(crate) shared: Option<Shared>,
+    /// What calls cost. No effect in this version.
+    #[schemars(extend("x-default" = "none"))]
     pub(crate) prices: Option<Prices>,
 }
 
-/// `[server]`
-#[derive(Clone, Debug, Default, Deserialize)]
+/// The listener and the edge.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Server {
-    /// Address and port. Default 127.0.0.1:4000.
+    /// Address and port; `--listen` beats it; port 0 takes a free one.
+    #[schemars(extend("default" = "127.0.0.1:4000"))]
     pub(crate) listen: Option<String>,
-    /// Bytes a request body may have. Default 32 MiB.
+    /// What a request body may have, also decoded; above it 413 (to Gemini clients 400, which is how
+    /// that protocol says it).
+    #[schemars(extend("default" = Options::default().max_body, "x-unit" = "bytes"))]
     pub(crate) max_body: Option<usize>,
-    /// How long running streams may go on after a SIGTERM. Default 30 s.
+    /// After SIGTERM or SIGINT, how long running answers may go on; a second signal ends at once.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("default" = words(Limits::default().drain)))]
     pub(crate) drain: Option<Duration>,
-    /// How long to go on as before after a SIGTERM, but for `/readyz`. Default 0.
+    /// After SIGTERM or SIGINT, how long to serve on while `/readyz` already says no.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("default" = words(Limits::default().drain_delay)))]
     pub(crate) drain_delay: Option<Duration>,
-    /// Requests in progress at once. Default 10 000.
+    /// Requests in progress at once, answers included; above it 503 with `Retry-After`.
+    #[schemars(extend("default" = Options::default().max_requests, "x-unit" = "requests"))]
     pub(crate) max_requests: Option<usize>,
-    /// Connections at once. Default 16 384.
+    /// Connections at once; above it 503 with `Retry-After`.
+    #[schemars(extend("default" = Limits::default().connections, "x-unit" = "connections"))]
     pub(crate) max_connections: Option<usize>,
-    /// Connections at once from one address. Default: no limit.
+    /// Connections at once from one address.
+    #[schemars(extend("x-default" = "no limit", "x-unit" = "connections"))]
     pub(crate) max_connections_per_peer: Option<usize>,
-    /// Whether another process may listen on the same address.
-    pub(crate) reuse_port: bool,
-    /// Networks whose `X-Forwarded-For` is believed.
+    /// Networks, like `10.0.0.0/8`, whose `X-Forwarded-For` is believed.
+    #[schemars(extend("default" = []))]
     pub(crate) trusted_proxies: Vec<String>,
+    /// How long a client may take.
     pub(crate) timeouts: Timeouts,
+    /// Certificates of the listener.
+    #[schemars(extend("x-default" = "no TLS"))]
     pub(crate) tls: Option<Tls>,
+    /// Which web pages may call.
     pub(crate) cors: Cors,
 }
 
-/// `[server.timeouts]`
-#[derive(Clone, Debug, Default, Deserialize)]
+/// How long a client may take.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Timeouts {
-    /// A request's head. Default 30 s.
+    /// A request's head; also an idle connection.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("default" = words(Limits::default().head)))]
     pub(crate) head: Option<Duration>,
-    /// A request's body. Default 5 min.
+    /// A request's body, in all.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("default" = words(Limits::default().body)))]
     pub(crate) body: Option<Duration>,
-    /// Silence within a request's body. Default 30 s.
+    /// Silence within a request's body.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("default" = words(Limits::default().body_idle)))]
     pub(crate) body_idle: Option<Duration>,
-    /// A client that takes nothing. Default 1 min.
+    /// At which rate a request's body must arrive on the whole, beyond the first `body_idle` of
+    /// waiting for it; 0 is any.
+    #[schemars(extend("default" = Limits::default().body_rate, "x-unit" = "bytes a second"))]
+    pub(crate) body_rate: Option<u64>,
+    /// A client that takes nothing of what is sent to it.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("default" = words(Limits::default().write_idle)))]
     pub(crate) write_idle: Option<Duration>,
 }
 
-/// `[server.tls]`: PEM files.
-#[derive(Clone, Debug, Deserialize)]
+/// PEM files, read again on reload.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tls {
+    /// A file of the listener's certificate with its chain, leaf first.
     pub(crate) cert: PathBuf,
+    /// A file of its private key.
     pub(crate) key: PathBuf,
+    /// A file of the authority whose certificates clients must show.
+    #[schemars(extend("x-default" = "clients show none"))]
     pub(crate) client_ca: Option<PathBuf>,
 }
 
-/// `[server.cors]`
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Which web pages may call.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Cors {
+    /// Origins like `https://app.example.com`, or `*`.
+    #[schemars(extend("default" = []))]
     pub(crate) origins: Vec<String>,
 }
 
-/// `[[keys]]`
-#[derive(Clone, Debug, Deserialize)]
+/// A client key.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Key {
+    /// For people; also the key's id; each name once.
     pub(crate) name: String,
-    /// The key, or `env:NAME`.
+    /// The key itself; each key once.
     pub(crate) key: Text,
-    /// Names and patterns; absent: all.
+    /// Names and patterns (`openai/*`) the key may ask for: an alias by its own name, everything else
+    /// as `provider/model`.
+    #[schemars(extend("x-default" = "all"))]
     pub(crate) models: Option<Vec<String>>,
+    /// Who owns the key.
+    #[schemars(extend("x-default" = "nobody"))]
     pub(crate) team: Option<String>,
+    /// Switches the key off without forgetting it.
     #[serde(default)]
     pub(crate) disabled: bool,
+    /// What the key may spend. No effect in this version.
+    #[schemars(extend("x-default" = "no limit"))]
     pub(crate) budget: Option<Budget>,
+    /// How often it may ask. No effect in this version.
+    #[schemars(extend("x-default" = "no limit", "x-unit" = "requests a minute"))]
     pub(crate) rpm: Option<u64>,
+    /// How much it may use. No effect in this version.
+    #[schemars(extend("x-default" = "no limit", "x-unit" = "tokens a minute"))]
     pub(crate) tpm: Option<u64>,
 }
 
-/// `keys.budget`
-#[derive(Clone, Debug, Deserialize)]
+/// What may be spent.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "read by nobody before budgets are enforced; its shape is checked")]
 pub(crate) struct Budget {
+    /// How much, as a decimal.
+    #[schemars(extend("x-unit" = "US dollars"))]
     pub(crate) usd: String,
+    /// In which time.
     pub(crate) per: Period,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub(crate) enum Period {
     Day,
     Week,
@@ -117,33 +180,94 @@ pub(crate) enum Period {
     Total,
 }
 
-/// `[providers.NAME]`
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Whom the gateway may ask.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Provider {
-    /// A preset's name or `openai-compatible`, …. Default: the table's own name.
+    /// A preset, or `openai-compatible`, `anthropic-compatible`, `gemini-compatible`.
+    #[schemars(extend("x-default" = "the table's name"))]
     pub(crate) kind: Option<String>,
+    /// The provider's key; a server of your own at a `base_url` needs none.
+    #[schemars(extend("x-default" = "the preset's variable"))]
     pub(crate) api_key: Option<Text>,
     /// Several keys; each becomes a deployment.
+    #[schemars(extend("default" = []))]
     pub(crate) api_keys: Vec<Text>,
-    /// As the provider's own SDK takes it. Default: the preset's.
+    /// Where it is, as that provider's own SDK takes it: OpenAI's with `/v1`, Anthropic's and
+    /// Gemini's without. Required for the `-compatible` kinds and Azure.
+    #[schemars(extend("x-default" = "the preset's", "x-unit" = "URL"))]
     pub(crate) base_url: Option<Text>,
-    /// Protocols it speaks natively. Default: the preset's.
+    /// What it speaks natively: `openai-chat`, `openai-responses`, `anthropic-messages`, `gemini`.
+    #[schemars(extend("x-default" = "the preset's"))]
     pub(crate) protocols: Option<Vec<String>>,
+    /// Whether it is asked which models it has (`GET /v1/models`): at start, each minute and on
+    /// reload. They show in model lists, and bare names that it has go to it.
+    #[schemars(extend("x-default" = "`true` for `ollama`, `vllm`, `lmstudio` and `llama-cpp`"))]
+    pub(crate) discover: Option<bool>,
+    /// The API version of Azure OpenAI.
+    #[schemars(extend("x-default" = "its `v1` API"))]
+    pub(crate) api_version: Option<Text>,
+    /// The project of Vertex AI.
+    #[schemars(extend("x-default" = "`GOOGLE_CLOUD_PROJECT`"))]
+    pub(crate) project: Option<Text>,
+    /// The location of Vertex AI: a region, or `global`.
+    #[schemars(extend("x-default" = "`GOOGLE_CLOUD_LOCATION`"))]
+    pub(crate) location: Option<Text>,
+    /// The account Vertex AI is asked by: a file of a service account or of `gcloud`, its JSON
+    /// itself, or `metadata` for the machine's own.
+    #[schemars(extend("x-default" = "as Google's own libraries find it"))]
+    pub(crate) credentials: Option<Text>,
+    /// The region of Amazon Bedrock.
+    #[schemars(extend("x-default" = "`AWS_REGION`, else `AWS_DEFAULT_REGION`"))]
+    pub(crate) region: Option<Text>,
+    /// The account's key of Amazon Bedrock, where it is shown no `api_key`.
+    #[schemars(extend("x-default" = "`AWS_ACCESS_KEY_ID`"))]
+    pub(crate) access_key_id: Option<Text>,
+    /// The secret of that key.
+    #[schemars(extend("x-default" = "`AWS_SECRET_ACCESS_KEY`"))]
+    pub(crate) secret_access_key: Option<Text>,
+    /// The token that goes with a key lent for a time.
+    #[schemars(extend("x-default" = "`AWS_SESSION_TOKEN` with the environment's key, else none"))]
+    pub(crate) session_token: Option<Text>,
+    /// An HTTP, HTTPS or SOCKS proxy, or `none`. Loopback addresses are reached directly.
+    #[schemars(extend("x-default" = "as `HTTPS_PROXY` and its like say", "x-unit" = "URL"))]
+    pub(crate) proxy: Option<Text>,
+    /// A PEM file of authorities to trust beside the system's, read again on reload.
+    #[schemars(extend("x-default" = "the system's alone"))]
+    pub(crate) ca: Option<PathBuf>,
+    /// Whether its models cost nothing.
+    #[schemars(extend("x-default" = "`true` for `ollama`, `vllm`, `lmstudio` and `llama-cpp`"))]
+    pub(crate) free: Option<bool>,
+    /// Prices of its models by name, in USD per million tokens, over the catalogue's:
+    /// `"llama-4" = { input = "0.20", output = "0.60" }`.
+    #[schemars(extend("default" = {}))]
+    pub(crate) price: IndexMap<String, IndexMap<String, String>>,
+    /// How long an answer is read on when its client has left, so that its cost is known and not
+    /// estimated.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("x-default" = "the provider is told at once"))]
+    pub(crate) drain: Option<Duration>,
+    /// As `[deadlines]`, for this provider.
+    #[schemars(extend("x-default" = "those of `[deadlines]`"))]
     pub(crate) deadlines: Deadlines,
 }
 
-/// `[models.NAME]`
-#[derive(Clone, Debug, Deserialize)]
+/// A name of your own.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Alias {
+    /// `provider/model`, at least one.
+    #[schemars(length(min = 1))]
     pub(crate) targets: Vec<String>,
+    /// In which order they are asked. Only the first way has an effect in this version.
     #[serde(default)]
+    #[schemars(extend("default" = "priority"))]
     pub(crate) routing: Routing,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub(crate) enum Routing {
     #[default]
     Priority,
@@ -154,40 +278,98 @@ pub(crate) enum Routing {
     Balanced,
 }
 
-/// `[deadlines]`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+/// How long an upstream may take or be silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Deadlines {
+    /// Name resolution, TCP and TLS together.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("default" = "3s"))]
     pub(crate) connect: Option<Duration>,
+    /// Until the response's head.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("default" = words(tollgate_sse::Deadlines::default().head)))]
     pub(crate) head: Option<Duration>,
+    /// Until the first content; what a stream says before does not count.
     #[serde(deserialize_with = "duration")]
+    #[schemars(
+        with = "Words",
+        extend("default" = words(tollgate_sse::Deadlines::default().first_content))
+    )]
     pub(crate) first_content: Option<Duration>,
+    /// Between two whole events of a stream, pings included, comments not.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("default" = words(tollgate_sse::Deadlines::default().idle)))]
     pub(crate) idle: Option<Duration>,
+    /// The whole call; nothing resets it.
     #[serde(deserialize_with = "duration")]
+    #[schemars(with = "Words", extend("x-default" = "no limit"))]
     pub(crate) total: Option<Duration>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// Where the ledger is kept.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "read by nobody before the store is there; its shape is checked")]
-pub(crate) struct Url {
+pub(crate) struct Store {
+    /// `sqlite://PATH`, relative to the working directory.
+    #[schemars(extend("x-default" = "`tollgate.db` in the data directory", "x-unit" = "URL"))]
+    pub(crate) url: Option<Text>,
+    /// When a charge counts as written: within a second (nothing waits for it), or on the disk (an
+    /// answer's end waits for it).
+    #[serde(default)]
+    #[schemars(extend("default" = "batched"))]
+    pub(crate) durability: Durability,
+}
+
+/// When a charge counts as written: within a second, or on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum Durability {
+    #[default]
+    Batched,
+    Strict,
+}
+
+impl From<Durability> for tollgate_store::Durability {
+    fn from(said: Durability) -> Self {
+        match said {
+            Durability::Batched => Self::Batched,
+            Durability::Strict => Self::Strict,
+        }
+    }
+}
+
+/// What replicas share.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "read by nobody before it is shared; its shape is checked")]
+pub(crate) struct Shared {
+    /// `redis://…`.
+    #[schemars(extend("x-unit" = "URL"))]
     pub(crate) url: Text,
 }
 
-/// `[prices]`
-#[derive(Clone, Debug, Deserialize)]
+/// What calls cost.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "read by nobody before prices are there; its shape is checked")]
 pub(crate) struct Prices {
+    /// What becomes of a call under a hard budget whose price is not known. No effect before there
+    /// are budgets.
+    #[serde(default)]
+    #[schemars(extend("default" = "refuse"))]
     pub(crate) unknown: Unknown,
+    /// A price file over the built-in catalogue: our own schema or LiteLLM's map, read again on
+    /// reload.
+    #[schemars(extend("x-default" = "the built-in catalogue alone"))]
+    pub(crate) file: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub(crate) enum Unknown {
+    #[default]
     Refuse,
     Allow,
 }
@@ -211,6 +393,41 @@ impl std::fmt::Debug for Text {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Text(…)")
     }
+}
+
+impl JsonSchema for Text {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "x-env": true })
+    }
+}
+
+/// A duration in words, as the schema knows it.
+struct Words;
+
+impl JsonSchema for Words {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Words".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "x-unit": "duration" })
+    }
+}
+
+fn words(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

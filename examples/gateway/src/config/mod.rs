@@ -5,21 +5,33 @@
 //! simulated providers serve.
 
 mod file;
+mod hosts;
 mod keys;
 mod parse;
+mod prices;
 mod providers;
+mod schema;
 mod server;
+mod store;
 
-use std::{collections::HashMap, fmt, fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
+use tollgate_catalog::Catalogue;
 use tollgate_keys::{KeyStore, MemoryKeys};
 
 use self::file::File;
-pub use self::{providers::Source, server::ServerConfig};
+pub use self::{providers::Source, schema::schema, server::ServerConfig, store::StoreConfig};
 use crate::{
     names::Names,
     stack::Patience,
     state::{CredentialsByName, State},
+    upstreams::{Upstreams, Ways},
 };
 
 /// What is wrong with a configuration: where, and what to do about it.
@@ -56,10 +68,22 @@ pub struct Config {
     pub names: Names,
     /// Credentials of the providers.
     pub credentials: CredentialsByName,
+    /// How the providers are reached.
+    pub ways: Ways,
+    /// The files the providers' tables name, which were read with them.
+    pub files: Vec<PathBuf>,
     /// The keys of the file.
     pub keys: MemoryKeys,
     /// Where the providers come from.
     pub source: Source,
+    /// What models cost.
+    pub catalogue: Catalogue,
+    /// What they cost at providers that are free or have prices of their own.
+    pub own_prices: HashMap<Arc<str>, Catalogue>,
+    /// How long whose answers are read on for clients that have left.
+    pub drains: HashMap<Arc<str>, Duration>,
+    /// Where charges are kept.
+    pub store: StoreConfig,
     /// What is accepted but has no effect yet.
     pub warnings: Vec<String>,
 }
@@ -108,33 +132,59 @@ impl Config {
     /// Errors: the first thing that is wrong, with file, line or path within the file.
     pub fn parse(name: &str, text: &str, demo: bool) -> Result<Self, ConfigError> {
         let file = parse::parse(name, text)?;
-        let at =
-            |path: &str, message: String| ConfigError::new(name, format!("`{path}`: {message}"));
-        let providers =
-            providers::resolve(&file.providers, demo).map_err(|w| at(&w.path, w.message))?;
+        Self::resolve(&file, demo).map_err(|Wrong { path, message }| {
+            let place = parse::place_of(name, text, &path);
+            ConfigError::new(place, format!("`{path}`: {message}"))
+        })
+    }
+
+    fn resolve(file: &File, demo: bool) -> Result<Self, Wrong> {
+        let providers = providers::resolve(file, demo)?;
         let names = providers::names(providers.list, &file.models);
-        providers::check_targets(&names).map_err(|w| at(&w.path, w.message))?;
-        let keys = keys::resolve(&file.keys).map_err(|w| at(&w.path, w.message))?;
-        let server = server::resolve(&file.server).map_err(|w| at(&w.path, w.message))?;
+        providers::check_targets(&names)?;
+        let keys = keys::resolve(&file.keys)?;
+        let server = server::resolve(&file.server)?;
         Ok(Self {
             server,
             deadlines: file.deadlines.into(),
-            provider_deadlines: provider_deadlines(&file),
+            provider_deadlines: provider_deadlines(file),
             names,
             credentials: providers.credentials,
+            ways: providers.ways,
+            files: files(file),
             keys,
+            catalogue: prices::catalogue(file)?,
+            own_prices: prices::own(file, &providers.free)?,
+            drains: drains(file),
+            store: store::resolve(file.store.as_ref())?,
             source: providers.source,
-            warnings: warnings(&file),
+            warnings: warnings(file),
         })
     }
 
     /// Returns what the stack runs on, with `stored` keys beside those of the file.
     pub fn state(&self, stored: Arc<dyn KeyStore>) -> State {
+        self.state_with(stored, &Upstreams::default())
+    }
+
+    /// Returns the same for a gateway that runs on `before`: what is reached as it was keeps its
+    /// connections and the models that are known of it.
+    pub fn state_after(&self, stored: Arc<dyn KeyStore>, before: &State) -> State {
+        let mut state = self.state_with(stored, &before.upstreams);
+        state.names.remember(&before.names);
+        state
+    }
+
+    fn state_with(&self, stored: Arc<dyn KeyStore>, before: &Upstreams) -> State {
         State {
             names: self.names.clone(),
             credentials: self.credentials.clone(),
+            catalogue: self.catalogue.clone(),
+            own_prices: self.own_prices.clone(),
+            drains: self.drains.clone(),
             keys: vec![Arc::new(self.keys.clone()), stored],
             patience: self.patience(),
+            upstreams: Upstreams::new(&self.ways, before),
         }
     }
 
@@ -144,6 +194,17 @@ impl Config {
         let providers = own.map(|(name, own)| (name.clone(), (own.over(usual), own.total)));
         Patience { usual, total: self.deadlines.total, providers: providers.collect() }
     }
+}
+
+/// The files the configuration names.
+fn files(file: &File) -> Vec<PathBuf> {
+    let prices = file.prices.iter().filter_map(|prices| prices.file.clone());
+    file.providers.values().flat_map(hosts::files).chain(prices).collect()
+}
+
+fn drains(file: &File) -> HashMap<Arc<str>, Duration> {
+    let said = file.providers.iter().filter_map(|(name, p)| Some((name.as_str().into(), p.drain?)));
+    said.collect()
 }
 
 fn provider_deadlines(file: &File) -> HashMap<Arc<str>, Deadlines> {
@@ -177,17 +238,11 @@ fn warnings(file: &File) -> Vec<String> {
         silent.extend(given.map(|(limit, _)| format!("keys.{}.{limit}", key.name)));
     }
     let sections = [
-        ("store", file.store.is_some()),
         ("shared", file.shared.is_some()),
-        ("prices", file.prices.is_some()),
+        ("prices.unknown", file.prices.as_ref().is_some_and(|p| p.unknown != Default::default())),
     ];
     silent
         .extend(sections.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
-    for (name, provider) in &file.providers {
-        if provider.deadlines.connect.is_some() {
-            silent.push(format!("providers.{name}.deadlines.connect"));
-        }
-    }
     for (name, alias) in &file.models {
         if alias.targets.len() > 1 {
             silent.push(format!("models.{name}.targets after the first"));
@@ -293,9 +348,9 @@ mod tests {
 
     #[test]
     fn limits_that_are_not_enforced_are_said_so() {
-        let limits = "deadlines.connect = \"1s\"\n[[keys]]\nname = \"a\"\nkey = \"k\"\nrpm = 5\n";
+        let limits = "[[keys]]\nname = \"a\"\nkey = \"k\"\nrpm = 5\n";
         let config = Config::parse("t.toml", &format!("{LOCAL}{limits}"), false).unwrap();
         assert!(config.warnings[0].contains("keys.a.rpm"));
-        assert!(config.warnings[1].contains("providers.local.deadlines"));
+        assert_eq!(config.warnings.len(), 1);
     }
 }

@@ -1,6 +1,12 @@
 //! From text to [`File`], with errors that say where and what to write instead.
 
+use std::ops::Range;
+
 use serde::Deserialize;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 use super::{ConfigError, file::File};
 
@@ -19,7 +25,37 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<File, ConfigError> {
     })
 }
 
-fn place(name: &str, text: &str, span: Option<std::ops::Range<usize>>) -> String {
+/// Returns file and line of what stands at `path` in a text that was read, or of the innermost table
+/// that has it not.
+pub(crate) fn place_of(name: &str, text: &str, path: &str) -> String {
+    let document = DeTable::parse(text).ok();
+    let found = document.and_then(|document| span(document.get_ref(), path));
+    place(name, text, found)
+}
+
+/// Where the longest beginning of `path` stands that there is. Keys may have dots in them.
+fn span(table: &DeTable<'_>, path: &str) -> Option<Range<usize>> {
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
+    let under = |key: &str| path.strip_prefix(key).filter(|rest| ends(rest));
+    let known = table.iter().filter_map(|(key, value)| Some((key, value, under(key.get_ref())?)));
+    let (key, value, rest) = known.max_by_key(|(key, ..)| key.get_ref().len())?;
+    Some(within(value, rest).unwrap_or_else(|| key.span()))
+}
+
+/// The same within a value.
+fn within(value: &Spanned<DeValue<'_>>, path: &str) -> Option<Range<usize>> {
+    match value.get_ref() {
+        DeValue::Table(table) => span(table, path.strip_prefix('.')?),
+        DeValue::Array(list) => {
+            let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+            let item = list.get(index.parse::<usize>().ok()?)?;
+            Some(within(item, rest).unwrap_or_else(|| item.span()))
+        }
+        _ => None,
+    }
+}
+
+fn place(name: &str, text: &str, span: Option<Range<usize>>) -> String {
     let Some(span) = span else { return name.to_owned() };
     let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
     format!("{name}:{line}")

@@ -6,12 +6,17 @@ use http::{HeaderName, Uri};
 use indexmap::IndexMap;
 use tollgate_core::{Protocol, Secret};
 use tollgate_keys::Credential;
-use tollgate_upstream::{Auth, PRESETS, Preset, preset};
+use tollgate_upstream::{Auth, Hosting, PRESETS, Place, Preset, preset, transport};
 
-use super::{Wrong, file, keys::unset, parse::nearest};
+use super::{
+    Wrong, file,
+    hosts::{self, resolved},
+    parse::nearest,
+};
 use crate::{
-    names::{Names, Provider},
+    names::{Endpoint, Names, Provider},
     state::CredentialsByName,
+    upstreams::{Way, Ways},
 };
 
 /// Where the providers come from.
@@ -30,29 +35,31 @@ pub enum Source {
 pub(super) struct Resolved {
     pub(super) list: Vec<Provider>,
     pub(super) credentials: CredentialsByName,
+    pub(super) ways: Ways,
     pub(super) source: Source,
+    /// The names and kinds of those that cost nothing.
+    pub(super) free: Vec<(Arc<str>, &'static str)>,
 }
 
 /// Returns the providers of the file, else those of the environment, else simulated ones, whose
 /// addresses are set when the simulation listens.
-pub(super) fn resolve(
-    file: &IndexMap<String, file::Provider>,
-    demo: bool,
-) -> Result<Resolved, Wrong> {
+pub(super) fn resolve(file: &file::File, demo: bool) -> Result<Resolved, Wrong> {
     let mut resolved = Resolved {
         list: Vec::new(),
         credentials: CredentialsByName::default(),
+        ways: Ways::default(),
         source: Source::File,
+        free: Vec::new(),
     };
     if demo {
         return Ok(simulated(resolved));
     }
-    for (name, provider) in file {
-        resolved.declared(name, provider)?;
+    for (name, provider) in &file.providers {
+        resolved.declared(name, provider, &file.deadlines)?;
     }
     if resolved.list.is_empty() {
         resolved.source = Source::Environment;
-        PRESETS.iter().for_each(|preset| resolved.found(preset));
+        PRESETS.iter().for_each(|preset| resolved.found(preset, &file.deadlines));
     }
     if resolved.list.is_empty() { Ok(simulated(resolved)) } else { Ok(resolved) }
 }
@@ -61,35 +68,61 @@ fn simulated(mut resolved: Resolved) -> Resolved {
     resolved.source = Source::Simulated;
     for name in ["openai", "anthropic", "gemini"] {
         let preset = preset(name).expect("a preset of this name is built in");
-        let endpoints = preset.endpoints.iter();
-        let urls = endpoints.filter_map(|e| Some((e.protocol, parsed(e.base_url?)?))).collect();
         let keys = [Secret::new("simulated")];
-        resolved.add(name, preset, urls, &keys);
+        resolved.add(name, preset, usual_endpoints(preset), &keys);
+        resolved.free.push((name.into(), preset.name));
     }
     resolved
 }
 
 impl Resolved {
     /// A `[providers.NAME]` table.
-    fn declared(&mut self, name: &str, provider: &file::Provider) -> Result<(), Wrong> {
+    fn declared(
+        &mut self,
+        name: &str,
+        provider: &file::Provider,
+        usual: &file::Deadlines,
+    ) -> Result<(), Wrong> {
         let path = format!("providers.{name}");
         let kind = provider.kind.as_deref().unwrap_or(name);
         let Some(preset) = preset(kind) else { return Err(no_preset(&path, kind)) };
-        let urls = endpoints(&path, preset, provider)?;
+        let place = hosts::place(&path, preset, provider)?;
+        let endpoints = endpoints(&path, preset, provider, &place)?;
         let keys = secrets(&path, preset, provider)?;
-        self.add(name, preset, urls, &keys);
+        let signing = match keys.is_empty() {
+            true => hosts::signing(&path, preset, provider, &place)?,
+            false => None,
+        };
+        let way = hosts::way(&path, provider, signing, usual)?;
+        let discover = discover(&path, preset, provider, &endpoints)?;
+        self.add(name, preset, endpoints, &keys);
+        if let Some(added) = self.list.last_mut() {
+            added.discover = discover;
+        }
+        if provider.free.unwrap_or(preset.local) {
+            self.free.push((name.into(), preset.name));
+        }
+        self.mask(name, &way);
+        self.ways.insert(name.into(), way);
         Ok(())
     }
 
+    /// The signer sends a session's token; who knows of it masks it where it comes back.
+    fn mask(&mut self, name: &str, way: &Way) {
+        let Some(token) = way.session_token() else { return };
+        let header = HeaderName::from_static("x-amz-security-token");
+        let own = self.credentials.iter_mut().filter(|((deployment, _), _)| &**deployment == name);
+        own.for_each(|(_, shown)| *shown = Credential::Header(header.clone(), token.clone()));
+    }
+
     /// A preset whose key the environment has, where the key is all it takes.
-    fn found(&mut self, preset: &'static Preset) {
+    fn found(&mut self, preset: &'static Preset, usual: &file::Deadlines) {
         if preset.is_placed() {
             return;
         }
         let Some(key) = from_environment(preset) else { return };
-        let endpoints = preset.endpoints.iter();
-        let urls = endpoints.filter_map(|e| Some((e.protocol, parsed(e.base_url?)?))).collect();
-        self.add(preset.name, preset, urls, &[key]);
+        self.ways.insert(preset.name.into(), Way::default().connect(usual.connect));
+        self.add(preset.name, preset, usual_endpoints(preset), &[key]);
     }
 
     /// Adds a provider with one deployment per key, or one that needs none.
@@ -97,7 +130,7 @@ impl Resolved {
         &mut self,
         name: &str,
         preset: &'static Preset,
-        endpoints: Vec<(Protocol, Uri)>,
+        endpoints: Vec<Endpoint>,
         keys: &[Secret],
     ) {
         let deployments: Vec<Arc<str>> = match keys.len() {
@@ -105,9 +138,8 @@ impl Resolved {
             many => (1..=many).map(|n| format!("{name}#{n}").into()).collect(),
         };
         for (i, deployment) in deployments.iter().enumerate() {
-            for (protocol, _) in &endpoints {
-                let own = preset.endpoint(*protocol).map(|endpoint| endpoint.auth);
-                let auth = own.unwrap_or_else(|| usual(*protocol));
+            for Endpoint { protocol, .. } in &endpoints {
+                let auth = auth(preset, *protocol);
                 let credential = keys.get(i).map_or(Credential::None, |key| shown(auth, key));
                 self.credentials.insert((deployment.clone(), *protocol), credential);
             }
@@ -115,12 +147,30 @@ impl Resolved {
         let aliases = if preset.name == name { preset.aliases.to_vec() } else { Vec::new() };
         self.list.push(Provider {
             name: name.into(),
+            kind: preset.name.into(),
             aliases,
             endpoints,
             deployments,
             models: Vec::new(),
+            discover: false,
         });
     }
+}
+
+/// Whether it is asked for its models, in OpenAI's protocol.
+fn discover(
+    path: &str,
+    preset: &Preset,
+    provider: &file::Provider,
+    endpoints: &[Endpoint],
+) -> Result<bool, Wrong> {
+    let openai = [Protocol::OpenAiChat, Protocol::OpenAiResponses];
+    let speaks = endpoints.iter().any(|endpoint| openai.contains(&endpoint.protocol));
+    if provider.discover == Some(true) && !speaks {
+        let message = "asks in OpenAI's protocol, which is not among its `protocols`";
+        return Err(Wrong::new(format!("{path}.discover"), message));
+    }
+    Ok(provider.discover.unwrap_or(preset.local) && speaks)
 }
 
 fn no_preset(path: &str, kind: &str) -> Wrong {
@@ -130,6 +180,23 @@ fn no_preset(path: &str, kind: &str) -> Wrong {
         None => "set `kind`, for example to `openai-compatible`".to_owned(),
     };
     Wrong::new(format!("{path}.kind"), format!("no preset `{kind}`; {hint}"))
+}
+
+/// Where a preset says that it speaks its protocols.
+fn usual_endpoints(preset: &Preset) -> Vec<Endpoint> {
+    let endpoints = preset.endpoints.iter();
+    let placed = endpoints.filter_map(|e| Some(Endpoint::new(e.protocol, parsed(e.base_url?)?)));
+    placed.collect()
+}
+
+/// How the provider is shown a key in this protocol.
+fn auth(preset: &Preset, protocol: Protocol) -> Auth {
+    match preset.endpoint(protocol) {
+        // Who is given a key although its requests are signed has one instead.
+        Some(endpoint) if endpoint.auth == Auth::None => Auth::Bearer,
+        Some(endpoint) => endpoint.auth,
+        None => usual(protocol),
+    }
 }
 
 /// How each protocol's own provider is shown a key.
@@ -151,7 +218,8 @@ fn endpoints(
     path: &str,
     preset: &Preset,
     provider: &file::Provider,
-) -> Result<Vec<(Protocol, Uri)>, Wrong> {
+    place: &Place,
+) -> Result<Vec<Endpoint>, Wrong> {
     let own = match &provider.base_url {
         Some(url) => Some(base_url(path, url)?),
         None => None,
@@ -159,11 +227,32 @@ fn endpoints(
     protocols(path, preset, provider)?
         .into_iter()
         .map(|protocol| {
+            let transport = preset.hosting.transport(protocol, place);
+            let transport = transport
+                .map_err(|key| Wrong::new(format!("{path}.{key}"), missing(preset.hosting, key)))?;
             let usual = || preset.endpoint(protocol)?.base_url.and_then(parsed);
-            let missing = || Wrong::new(format!("{path}.base_url"), "is missing");
-            Ok((protocol, own.clone().or_else(usual).ok_or_else(missing)?))
+            let url = own.clone().or_else(usual).or_else(|| transport::base_url(&transport));
+            let nowhere =
+                || Wrong::new(format!("{path}.base_url"), missing(preset.hosting, "base_url"));
+            let base_url = url.ok_or_else(nowhere)?;
+            Ok(Endpoint { protocol, base_url, transport })
         })
         .collect()
+}
+
+/// What is said of a key that is not there.
+fn missing(hosting: Hosting, key: &str) -> &'static str {
+    match (hosting, key) {
+        (Hosting::Azure, "base_url") => {
+            "is missing: the resource's address, like `https://NAME.openai.azure.com`"
+        }
+        (Hosting::Vertex, "project") => "is missing, and GOOGLE_CLOUD_PROJECT is not set",
+        (Hosting::Vertex, "location") => {
+            "is missing, and GOOGLE_CLOUD_LOCATION is not set: a region, or `global`"
+        }
+        (Hosting::Bedrock, "region") => "is missing, and AWS_REGION is not set",
+        _ => "is missing",
+    }
 }
 
 fn protocols(
@@ -175,17 +264,20 @@ fn protocols(
         return Ok(preset.endpoints.iter().map(|endpoint| endpoint.protocol).collect());
     };
     let parsed = names.iter().enumerate().map(|(i, name)| {
-        let wrong = |e: tollgate_core::UnknownProtocol| {
-            Wrong::new(format!("{path}.protocols[{i}]"), e.to_string())
-        };
-        name.parse().map_err(wrong)
+        let wrong = |why: String| Wrong::new(format!("{path}.protocols[{i}]"), why);
+        let protocol =
+            name.parse().map_err(|e: tollgate_core::UnknownProtocol| wrong(e.to_string()))?;
+        if preset.hosting != Hosting::Own && preset.endpoint(protocol).is_none() {
+            return Err(wrong(format!("`{}` does not speak {protocol}", preset.name)));
+        }
+        Ok(protocol)
     });
     parsed.collect()
 }
 
 fn base_url(path: &str, url: &file::Text) -> Result<Uri, Wrong> {
     let path = format!("{path}.base_url");
-    let text = url.resolve().map_err(|name| unset(&path, &name))?;
+    let text = resolved(&path, url)?;
     let text = text.trim_end_matches('/');
     parsed(text).ok_or_else(|| Wrong::new(path, format!("`{text}` is no http or https URL")))
 }
@@ -203,12 +295,18 @@ fn secrets(path: &str, preset: &Preset, provider: &file::Provider) -> Result<Vec
     let many = many.map(|(i, key)| (format!("{path}.api_keys[{i}]"), key));
     let mut secrets = Vec::new();
     for (path, key) in single.chain(many) {
-        secrets.push(Secret::new(key.resolve().map_err(|name| unset(&path, &name))?));
+        secrets.push(Secret::new(resolved(&path, key)?));
+    }
+    if preset.hosting == Hosting::Vertex && !secrets.is_empty() {
+        let key = if provider.api_key.is_some() { "api_key" } else { "api_keys" };
+        let message = "has no meaning for `vertex`, which is shown tokens of `credentials`";
+        return Err(Wrong::new(format!("{path}.{key}"), message));
     }
     if secrets.is_empty() {
         secrets.extend(from_environment(preset));
     }
-    if secrets.is_empty() && !preset.env.is_empty() && provider.base_url.is_none() {
+    let own_server = provider.base_url.is_some() && preset.hosting == Hosting::Own;
+    if secrets.is_empty() && !preset.env.is_empty() && !own_server {
         let message = format!("is missing, and {} is not set", preset.env.join(" or "));
         return Err(Wrong::new(format!("{path}.api_key"), message));
     }

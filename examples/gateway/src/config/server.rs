@@ -16,8 +16,6 @@ use crate::{
 pub struct ServerConfig {
     /// Where to listen.
     pub listen: String,
-    /// Whether other processes may listen there too.
-    pub reuse_port: bool,
     /// Bytes a request body may have.
     pub max_body: usize,
     /// Requests in progress at once.
@@ -37,7 +35,6 @@ impl ServerConfig {
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         let differs = [
             ("listen", self.listen != other.listen),
-            ("reuse_port", self.reuse_port != other.reuse_port),
             ("max_body", self.max_body != other.max_body),
             ("max_requests", self.max_requests != other.max_requests),
             ("trusted_proxies", self.trusted_proxies != other.trusted_proxies),
@@ -53,7 +50,6 @@ pub(super) fn resolve(file: &file::Server) -> Result<ServerConfig, Wrong> {
     let usual = Options::default();
     Ok(ServerConfig {
         listen: file.listen.clone().unwrap_or_else(|| "127.0.0.1:4000".to_owned()),
-        reuse_port: file.reuse_port,
         max_body: file.max_body.unwrap_or(usual.max_body),
         max_requests: file.max_requests.unwrap_or(usual.max_requests),
         limits: limits(file),
@@ -76,6 +72,7 @@ fn limits(file: &file::Server) -> Limits {
         head: or(own.head, usual.head),
         body: or(own.body, usual.body),
         body_idle: or(own.body_idle, usual.body_idle),
+        body_rate: own.body_rate.unwrap_or(usual.body_rate),
         write_idle: or(own.write_idle, usual.write_idle),
         drain_delay: or(file.drain_delay, usual.drain_delay),
         drain: or(file.drain, usual.drain),

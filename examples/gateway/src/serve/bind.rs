@@ -8,14 +8,11 @@ const BACKLOG: i32 = 4096;
 
 /// Listens on `address`, a host and a port.
 ///
-/// `shared`: other processes of the same user may listen on the same address too; the kernel
-/// spreads connections among them.
-///
 /// Errors: the name is unknown, or none of its addresses can be listened on.
-pub async fn bind(address: &str, shared: bool) -> io::Result<TcpListener> {
+pub async fn bind(address: &str) -> io::Result<TcpListener> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in lookup_host(address).await? {
-        match listen(address, shared) {
+        match listen(address) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }
@@ -23,10 +20,9 @@ pub async fn bind(address: &str, shared: bool) -> io::Result<TcpListener> {
     Err(last)
 }
 
-fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -30,6 +30,7 @@ use tower::{Service, ServiceExt, util::Oneshot};
 use super::{
     ClientBody, Limits, Network, Peer, Server,
     admit::{Lingering, Place},
+    body::Pace,
     line::{Line, Socket},
 };
 use crate::signal::{Signal, Waiter};
@@ -203,8 +204,8 @@ where
         self.asked.store(true, Ordering::Relaxed);
         let peer = Peer::of(self.peer, request.headers(), &self.trusted);
         request.extensions_mut().insert(peer);
-        let Limits { body_idle, body, .. } = self.limits;
-        let request = request.map(|incoming| ClientBody::new(incoming, body_idle, body));
+        let Limits { body_idle: idle, body: total, body_rate: rate, .. } = self.limits;
+        let request = request.map(|incoming| ClientBody::new(incoming, Pace { idle, total, rate }));
         self.service.clone().oneshot(request)
     }
 }

@@ -4,6 +4,7 @@ mod admit;
 mod bind;
 mod body;
 mod connection;
+mod hand_over;
 mod line;
 mod peer;
 mod tls;
@@ -27,6 +28,7 @@ use self::{
 pub use self::{
     bind::bind,
     body::ClientBody,
+    hand_over::{Offer, Predecessor},
     peer::{Network, Peer, UnknownNetwork},
     tls::{Tls, TlsError, TlsFiles},
 };
@@ -46,6 +48,9 @@ pub struct Limits {
     pub body: Duration,
     /// How long a request's body may be silent. Default: 30 seconds.
     pub body_idle: Duration,
+    /// Bytes a second at which a request's body must arrive on the whole, beyond the first
+    /// [`Limits::body_idle`] of waiting for it. 0: any. Default: 240.
+    pub body_rate: u64,
     /// How long a client may take none of what is sent to it. Default: 1 minute.
     pub write_idle: Duration,
     /// How long the listener goes on once it is told to stop, so that whoever sends requests here
@@ -64,6 +69,7 @@ impl Default for Limits {
             head: seconds(30),
             body: seconds(5 * 60),
             body_idle: seconds(30),
+            body_rate: 240,
             write_idle: seconds(60),
             drain_delay: Duration::ZERO,
             drain: seconds(30),

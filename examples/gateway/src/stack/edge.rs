@@ -14,7 +14,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
-use tollgate_core::{Deadline, Reply, Served};
+use tollgate_core::{Deadline, Outcome, Reply, Served};
+use tollgate_meter::{EndUser, Tags};
 use tollgate_wire::{Caller, dialect};
 use tower::{Layer, Service};
 
@@ -22,6 +23,9 @@ use crate::state::SharedState;
 
 const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-call-id");
 const TARGET: HeaderName = HeaderName::from_static("x-tollgate-target");
+const COST: HeaderName = HeaderName::from_static("x-tollgate-cost");
+const TAGS: HeaderName = HeaderName::from_static("x-tollgate-tags");
+const USER: HeaderName = HeaderName::from_static("x-tollgate-user");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
 
 /// Whether new requests should come here; shared with whoever decides to drain.
@@ -116,8 +120,12 @@ where
             request.extensions_mut().insert(Deadline(Instant::now() + total));
         }
         let caller = Caller::of(&request);
+        let outcome = Outcome::new();
+        told_by_headers(&mut request);
         request.extensions_mut().insert(caller);
-        ResponseFuture { state: State::Calling { future: self.inner.call(request), caller } }
+        request.extensions_mut().insert(outcome.clone());
+        let future = self.inner.call(request);
+        ResponseFuture { state: State::Calling { future, caller, outcome } }
     }
 }
 
@@ -135,7 +143,7 @@ pin_project! {
     #[derive(Debug)]
     enum State<F> {
         Health { response: Option<Response<Bytes>> },
-        Calling { #[pin] future: F, caller: Caller },
+        Calling { #[pin] future: F, caller: Caller, outcome: Outcome },
     }
 }
 
@@ -151,9 +159,9 @@ where
                 let response = response.take().expect("polled after completion");
                 Poll::Ready(Ok(response.map(Reply::own)))
             }
-            StateProj::Calling { future, caller } => {
+            StateProj::Calling { future, caller, outcome } => {
                 let mut response = ready!(future.poll(cx))?;
-                label(*caller, &mut response);
+                label(*caller, outcome, &mut response);
                 Poll::Ready(Ok(response.map(Reply::inner)))
             }
         }
@@ -161,7 +169,7 @@ where
 }
 
 /// Shows which call this was and who answered; hides what describes our account.
-fn label<B>(caller: Caller, response: &mut Response<B>) {
+fn label<B>(caller: Caller, outcome: &Outcome, response: &mut Response<B>) {
     let served = response.extensions().get::<Served>().cloned();
     let headers = response.headers_mut();
     tollgate_upstream::strip_account_headers(headers);
@@ -172,10 +180,26 @@ fn label<B>(caller: Caller, response: &mut Response<B>) {
     }
     let target = served.as_ref().and_then(|served| text(&served.target.name()));
     let attempts = served.as_ref().map(|served| HeaderValue::from(served.attempts));
-    for (name, value) in [(CALL_ID, id), (TARGET, target), (ATTEMPTS, attempts)] {
+    // Known by now only where the answer is there whole: a stream's is found by its call.
+    let cost = outcome.cost().flatten().and_then(|cost| text(&cost.to_string()));
+    for (name, value) in [(CALL_ID, id), (TARGET, target), (ATTEMPTS, attempts), (COST, cost)] {
         if let Some(value) = value {
             headers.insert(name, value);
         }
+    }
+}
+
+/// Notes what the caller says about the call in headers of ours.
+fn told_by_headers<B>(request: &mut Request<B>) {
+    let said = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let tags = said(TAGS).map(Tags::parse).filter(|tags| !tags.is_empty());
+    let user = said(USER).map(str::trim).filter(|user| (1..=256).contains(&user.len()));
+    let user = user.map(|user| EndUser(user.into()));
+    if let Some(tags) = tags {
+        request.extensions_mut().insert(tags);
+    }
+    if let Some(user) = user {
+        request.extensions_mut().insert(user);
     }
 }
 

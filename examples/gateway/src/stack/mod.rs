@@ -1,6 +1,7 @@
 //! The stack: which layers, in which order, and why.
 
 mod cors;
+mod decode;
 mod drain;
 mod edge;
 mod operations;
@@ -11,8 +12,10 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tollgate_core::{Body, BoxError};
+use tokio_util::task::TaskTracker;
+use tollgate_core::{Body, BoxError, Target};
 use tollgate_keys::{CredentialLayer, KeyLayer};
+use tollgate_meter::{MeterLayer, Work};
 use tollgate_route::RouteLayer;
 use tollgate_shed::ShedLayer;
 use tollgate_sse::{DeadlineLayer, SseLayer};
@@ -20,11 +23,11 @@ use tollgate_wire::Inspect;
 use tower::{Service, ServiceBuilder};
 
 use self::{
-    cors::CorsLayer, drain::DrainLayer, edge::EdgeLayer, operations::OperationsLayer,
-    panics::PanicLayer, patience::PatienceLayer,
+    cors::CorsLayer, decode::DecodeLayer, drain::DrainLayer, edge::EdgeLayer,
+    operations::OperationsLayer, panics::PanicLayer, patience::PatienceLayer,
 };
 pub use self::{cors::Origins, edge::Readiness, patience::Patience};
-use crate::{counts::Counts, signal::Signal, state::SharedState};
+use crate::{books::Books, counts::Counts, signal::Signal, state::SharedState};
 
 /// What is fixed for a stack's life.
 #[derive(Clone, Debug)]
@@ -39,6 +42,10 @@ pub struct Options {
     pub cut: Signal,
     /// Counts what happens at the edge.
     pub counts: Counts,
+    /// What is still done for clients that have left. Default: nobody waits for it.
+    pub background: TaskTracker,
+    /// Where charges go. Default: nowhere.
+    pub books: Books,
 }
 
 impl Default for Options {
@@ -49,6 +56,8 @@ impl Default for Options {
             origins: Origins::default(),
             cut: Signal::new(),
             counts: Counts::default(),
+            background: TaskTracker::new(),
+            books: Books::default(),
         }
     }
 }
@@ -84,10 +93,12 @@ where
         .layer(PanicLayer::new(options.counts.clone()))
         // What is more than we can do is refused before it costs anything.
         .layer(ShedLayer::new(options.max_requests))
+        // What clients send encoded is read as what it is; how much of it is read others decide.
+        .layer(DecodeLayer)
         // Who is asking, before any body is read. The client's credential ends here.
         .layer(KeyLayer::new(state.clone()).limit(options.max_body).canonical(state.clone()))
         // Lists and unknown paths need a key and nothing of what follows.
-        .layer(OperationsLayer::new(state.clone()))
+        .layer(OperationsLayer::new(state.clone(), options.books.clone()))
         // Who could answer. From here on the call has a target.
         .layer(RouteLayer::new(state.clone()).inspect(inspect))
         // The client's side of a stream: nothing before the first content, honest endings.
@@ -96,6 +107,8 @@ where
         .layer(PanicLayer::new(options.counts))
         // So is the end of the process.
         .layer(DrainLayer::new(options.cut))
+        // What this attempt bought, in the upstream's own terms.
+        .layer(meter(&state, options.books, options.background))
         // Whose deadlines apply.
         .layer(PatienceLayer::new(state.clone()))
         // How long this upstream may be silent.
@@ -103,4 +116,15 @@ where
         // Removes every credential of the client's, sets ours for this target.
         .layer(CredentialLayer::new(state))
         .service(leaf)
+}
+
+fn meter(
+    state: &SharedState,
+    books: Books,
+    background: TaskTracker,
+) -> MeterLayer<Books, SharedState> {
+    let drains = state.clone();
+    let limit = move |target: &Target| drains.load().drains.get(&target.provider).copied();
+    let run = move |work: Work| drop(background.spawn(work));
+    MeterLayer::new(books, state.clone()).drain(limit, run)
 }

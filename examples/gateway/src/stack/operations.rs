@@ -11,22 +11,25 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
-use tollgate_core::{Call, CallFacts, Class, Operation, Principal, Refusal, Reply};
+use tollgate_core::{Call, CallFacts, Class, KeyId, Operation, Principal, Refusal, Reply};
+use tollgate_store::StoreError;
 use tollgate_wire::{Caller, Located, dialect, locate, with_path};
 use tower::{Layer, Service};
 
-use crate::state::SharedState;
+use crate::{books::Books, state::SharedState};
 
 /// Layer of [`Operations`].
 #[derive(Clone, Debug)]
 pub(super) struct OperationsLayer {
     state: SharedState,
+    books: Books,
 }
 
 impl OperationsLayer {
     /// Returns the layer; model lists show the names of `state`.
-    pub(super) fn new(state: SharedState) -> Self {
-        Self { state }
+    /// What a key asks of its own calls is read in `books`.
+    pub(super) fn new(state: SharedState, books: Books) -> Self {
+        Self { state, books }
     }
 }
 
@@ -34,7 +37,7 @@ impl<S> Layer<S> for OperationsLayer {
     type Service = Operations<S>;
 
     fn layer(&self, inner: S) -> Operations<S> {
-        Operations { inner, state: self.state.clone() }
+        Operations { inner, state: self.state.clone(), books: self.books.clone() }
     }
 }
 
@@ -45,6 +48,7 @@ impl<S> Layer<S> for OperationsLayer {
 pub(super) struct Operations<S> {
     inner: S,
     state: SharedState,
+    books: Books,
 }
 
 impl<S> Operations<S> {
@@ -79,6 +83,29 @@ impl<S> Operations<S> {
         Some(())
     }
 
+    /// What a key asks about its own calls.
+    fn asks_the_books<B>(&self, request: &Request<B>) -> Option<Reading> {
+        let path = request.uri().path();
+        let question = match path {
+            "/v1/spend" => Question::Spent,
+            _ => Question::Call(path.strip_prefix("/v1/calls/")?.to_owned()),
+        };
+        let key = request.extensions().get::<Arc<Principal>>().map(|who| who.key.clone())?;
+        if request.method() != Method::GET {
+            return None;
+        }
+        let (books, caller) = (self.books.clone(), Caller::of(request));
+        Some(Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || question.answer(&books, &key)).await;
+            let refusal = match read {
+                Ok(Ok(text)) => return json(text),
+                Ok(Err(refusal)) => refusal,
+                Err(_) => Refusal::new(Class::ServerError, "the books could not be read"),
+            };
+            caller.refuse(refusal)
+        }))
+    }
+
     fn list(&self, located: &Located, principal: Option<&Principal>) -> Response<Bytes> {
         let cards = self.state.load().names.list(principal);
         json(dialect(located.protocol).render_models(&cards))
@@ -95,6 +122,39 @@ impl<S> Operations<S> {
     }
 }
 
+/// An answer that is being read from the books.
+type Reading = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
+
+/// What a key may ask about itself.
+enum Question {
+    Spent,
+    Call(String),
+}
+
+impl Question {
+    /// Looks it up. Blocks.
+    fn answer(&self, books: &Books, key: &KeyId) -> Result<Bytes, Refusal> {
+        let unreadable = |error: StoreError| {
+            tracing::error!(%error, "the books could not be read");
+            Refusal::new(Class::ServerError, "the books could not be read")
+        };
+        match self {
+            Self::Spent => Ok(text(&books.spent(key).map_err(unreadable)?)),
+            Self::Call(id) => {
+                let unknown =
+                    || Refusal::new(Class::NotFound, format!("no call `{id}` of this key"));
+                let known = id.parse().map_err(|_| unknown())?;
+                let call = books.call(known, Some(key)).map_err(unreadable)?;
+                Ok(text(&call.ok_or_else(unknown)?))
+            }
+        }
+    }
+}
+
+fn text(value: &impl serde::Serialize) -> Bytes {
+    serde_json::to_vec(value).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from)
+}
+
 fn json(body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     let json = HeaderValue::from_static("application/json");
@@ -108,11 +168,11 @@ fn nobodys<B>(caller: Caller, request: &Request<B>) -> Response<Bytes> {
     let others = [Method::GET, Method::POST];
     let allowed = others.iter().find(|m| locate(m, path, request.headers()).is_some());
     let refusal = Refusal::new(Class::NotFound, format!("no such route: {method} {path}"));
-    let mut response = caller.refuse(refusal.code("route_not_found"));
-    if let Some(allow) = allowed.and_then(|m| HeaderValue::from_str(m.as_str()).ok()) {
-        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        response.headers_mut().insert(header::ALLOW, allow);
-    }
+    let refusal = refusal.code("route_not_found");
+    let allow = allowed.and_then(|method| HeaderValue::from_str(method.as_str()).ok());
+    let Some(allow) = allow else { return caller.refuse(refusal) };
+    let mut response = caller.refuse_with(StatusCode::METHOD_NOT_ALLOWED, refusal);
+    response.headers_mut().insert(header::ALLOW, allow);
     response
 }
 
@@ -129,6 +189,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(asked) = self.asks_the_books(&request) {
+            return ResponseFuture { state: State::Reading { answer: asked } };
+        }
         let state = match self.own(&mut request) {
             Some(response) => State::Own { response: Some(response) },
             None => State::Calling { future: self.inner.call(request) },
@@ -139,7 +202,6 @@ where
 
 pin_project! {
     /// Response future of [`Operations`].
-    #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
         state: State<F>,
@@ -148,9 +210,9 @@ pin_project! {
 
 pin_project! {
     #[project = StateProj]
-    #[derive(Debug)]
     enum State<F> {
         Own { response: Option<Response<Bytes>> },
+        Reading { answer: Reading },
         Calling { #[pin] future: F },
     }
 }
@@ -166,6 +228,9 @@ where
             StateProj::Own { response } => {
                 let response = response.take().expect("polled after completion");
                 Poll::Ready(Ok(response.map(Reply::own)))
+            }
+            StateProj::Reading { answer } => {
+                Poll::Ready(Ok(ready!(answer.as_mut().poll(cx)).map(Reply::own)))
             }
             StateProj::Calling { future } => {
                 Poll::Ready(Ok(ready!(future.poll(cx))?.map(Reply::inner)))

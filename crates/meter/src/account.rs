@@ -1,0 +1,170 @@
+//! What is known of one attempt until it is a charge.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use http::StatusCode;
+use tollgate_catalog::Occasion;
+use tollgate_core::{
+    Attempt, Body, Call, Class, Money, Operation, Outcome, Principal, Quality, Target, Usage,
+};
+use tollgate_wire::usage::Sent;
+
+use crate::{Charge, EndUser, Ending, Ledger, Prices, Tags};
+
+/// One attempt's account: opened with the request, settled exactly once.
+pub(crate) struct Account<L, P> {
+    pub(crate) facts: Facts,
+    pub(crate) outcome: Outcome,
+    ledger: L,
+    prices: P,
+}
+
+/// Who asked whom for what, and when.
+pub(crate) struct Facts {
+    pub(crate) call: Call,
+    pub(crate) target: Option<Arc<Target>>,
+    pub(crate) attempt: Attempt,
+    principal: Option<Arc<Principal>>,
+    tags: Tags,
+    user: Option<Box<str>>,
+    input_bytes: u64,
+    at: SystemTime,
+    pub(crate) began: Instant,
+    pub(crate) head: Option<(StatusCode, Duration)>,
+    pub(crate) first_content: Option<Duration>,
+}
+
+impl Facts {
+    pub(crate) fn new(
+        call: Call,
+        target: Option<Arc<Target>>,
+        request: &http::Request<Body>,
+    ) -> Self {
+        let extensions = request.extensions();
+        let user = extensions.get::<EndUser>().map(|user| user.0.clone());
+        Self {
+            target,
+            attempt: extensions.get().cloned().unwrap_or_default(),
+            principal: extensions.get().cloned(),
+            tags: extensions.get().cloned().unwrap_or_default(),
+            user: user.or_else(|| call.user.clone()),
+            input_bytes: request.body().frames().map_or(0, |frames| frames.len() as u64),
+            call,
+            at: SystemTime::now(),
+            began: Instant::now(),
+            head: None,
+            first_content: None,
+        }
+    }
+
+    /// What an estimate may build on.
+    pub(crate) fn sent(&self) -> Sent {
+        Sent {
+            input_bytes: self.input_bytes,
+            output_limit: self.call.output_limit,
+            candidates: self.call.candidates,
+            hidden_reasoning: 0,
+        }
+    }
+
+    /// How an attempt ended of which nobody wanted the rest.
+    pub(crate) fn given_up(&self) -> Ending {
+        match self.attempt.ending() {
+            None => Ending::Cancelled,
+            Some(tollgate_core::Ending::Hedged) => Ending::Hedged,
+            Some(_) => Ending::Failed(Class::Timeout),
+        }
+    }
+}
+
+impl<L: Ledger, P: Prices> Account<L, P> {
+    pub(crate) fn new(facts: Facts, outcome: Outcome, ledger: L, prices: P) -> Self {
+        Self { facts, outcome, ledger, prices }
+    }
+
+    /// What a usage costs.
+    pub(crate) fn cost(&self, usage: &Usage) -> Option<Money> {
+        let target = self.facts.target.as_deref()?;
+        self.prices.price(target, usage, &self.occasion()).cost()
+    }
+
+    fn occasion(&self) -> Occasion {
+        let completed_at = seconds(self.facts.at + self.facts.began.elapsed());
+        Occasion { completed_at, ..Occasion::default() }
+    }
+
+    /// Settles an attempt that cost nothing: it was refused, or failed before any content.
+    pub(crate) fn free(self, ending: Ending) -> Settled<L::Recording> {
+        self.settle(ending, Usage::default(), Bill::Free)
+    }
+
+    /// Settles an attempt whose usage was read, or estimated.
+    pub(crate) fn used(self, ending: Ending, usage: Usage) -> Settled<L::Recording> {
+        let bill = match self.facts.call.operation {
+            Operation::CountTokens => Bill::Free,
+            _ if usage.quality == Quality::Absent => Bill::Unknown,
+            _ => Bill::Priced,
+        };
+        self.settle(ending, usage, bill)
+    }
+
+    /// Settles an attempt nobody can price: the operation tells no usage.
+    pub(crate) fn unread(self, ending: Ending) -> Settled<L::Recording> {
+        self.settle(ending, Usage::default(), Bill::Unknown)
+    }
+
+    fn settle(self, ending: Ending, usage: Usage, bill: Bill) -> Settled<L::Recording> {
+        let took = self.facts.began.elapsed();
+        let target = self.facts.target.as_deref().filter(|_| bill == Bill::Priced);
+        let priced = target.map(|t| self.prices.price(t, &usage, &self.occasion()));
+        let Self { facts, outcome, ledger, .. } = self;
+        let cost = match bill {
+            Bill::Free => Some(Money::ZERO),
+            _ => priced.as_ref().and_then(|priced| priced.cost()),
+        };
+        outcome.costs(cost);
+        let charge = Charge {
+            call: facts.call.id,
+            attempt: facts.attempt.number(),
+            at: facts.at,
+            principal: facts.principal,
+            tags: facts.tags,
+            user: facts.user,
+            protocol: facts.call.protocol,
+            operation: facts.call.operation,
+            stream: facts.call.stream,
+            asked: facts.call.model.clone(),
+            target: facts.target,
+            status: facts.head.map(|(status, _)| status.as_u16()),
+            ending,
+            usage,
+            priced,
+            cost,
+            head: facts.head.map(|(_, after)| after),
+            first_content: facts.first_content,
+            took,
+        };
+        Settled { cost, recording: ledger.record(charge) }
+    }
+}
+
+/// What there is to pay for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bill {
+    Free,
+    Priced,
+    Unknown,
+}
+
+/// A charge on its way into the ledger.
+pub(crate) struct Settled<R> {
+    pub(crate) cost: Option<Money>,
+    pub(crate) recording: R,
+}
+
+fn seconds(at: SystemTime) -> Option<u64> {
+    at.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
+}

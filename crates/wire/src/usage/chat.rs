@@ -1,0 +1,384 @@
+//! OpenAI Chat Completions and embeddings, and every host that speaks them.
+
+use tollgate_core::{InTokens, OutTokens, Prediction, Ttl};
+
+use super::{
+    draft::{Draft, text_in, writes},
+    family::Family,
+    fields::{decimal, either, pick, pick_in, plus, text},
+    profile::{Profile, Reasoning},
+    told::Told,
+};
+use crate::{
+    json::{self, Array},
+    words::Word,
+};
+
+static USAGE: Word = Word::new("\"usage\"");
+
+/// The last usage object replaces all before it.
+#[derive(Debug)]
+pub(super) struct Chat;
+
+impl Family for Chat {
+    fn may_tell(&self, data: &[u8]) -> bool {
+        USAGE.says_something(data)
+    }
+
+    fn wanted(&self) -> fn(&str) -> bool {
+        |key| matches!(key, "usage" | "x_groq" | "usage_breakdown" | "model" | "service_tier")
+    }
+
+    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+        match key {
+            "usage" => told.last.replace(value),
+            "usage_breakdown" => told.beside.replace(value),
+            "x_groq" => {
+                let [usage, breakdown] = pick(value, ["usage", "usage_breakdown"]);
+                usage.into_iter().for_each(|usage| told.last.replace(usage));
+                breakdown.into_iter().for_each(|models| told.beside.replace(models));
+            }
+            "model" => told.model(value),
+            "service_tier" => told.tier(value),
+            // The chunk that only tells usage is the last one.
+            "choices" => told.ended |= json::is_blank(value),
+            _ => {}
+        }
+    }
+
+    fn draft(&self, profile: &Profile, told: &Told) -> Option<Draft> {
+        let object = told.last.get()?;
+        let mut draft = draft(profile, object);
+        if let Some(breakdown) = told.beside.get() {
+            divide(&mut draft, profile, breakdown);
+        }
+        Some(draft)
+    }
+}
+
+/// The counts as they are written.
+struct Counts {
+    prompt: Option<u64>,
+    completion: Option<u64>,
+    total: Option<u64>,
+    reasoning: Option<u64>,
+}
+
+impl Counts {
+    fn parts(&self) -> u64 {
+        plus(self.prompt, self.completion).unwrap_or(0)
+    }
+
+    /// Whether the total is the sum of the parts and of something that is told and no part.
+    fn total_is_parts_and(&self, more: Option<u64>) -> bool {
+        let more = more.filter(|more| *more > 0);
+        more.is_some() && self.total == plus(Some(self.parts()), more)
+    }
+}
+
+fn draft(profile: &Profile, object: &[u8]) -> Draft {
+    let mut draft = Draft::default();
+    let [prompt, completion, total, input, output, reasoning, citation, seconds] = pick(
+        object,
+        [
+            "prompt_tokens",
+            "completion_tokens",
+            "total_tokens",
+            "prompt_tokens_details",
+            "completion_tokens_details",
+            "reasoning_tokens",
+            "citation_tokens",
+            "prompt_audio_seconds",
+        ],
+    );
+    let [detailed] = pick_in(output, ["reasoning_tokens"]);
+    let doubt = &mut draft.doubt;
+    let mut counts = Counts {
+        prompt: doubt.count(prompt),
+        completion: doubt.count(completion),
+        total: doubt.count(total),
+        reasoning: either(doubt.count(detailed), doubt.count(reasoning)),
+    };
+    // Some embedding hosts tell the total alone.
+    if counts.prompt.is_none() && counts.completion.is_none() {
+        counts.prompt = counts.total;
+    }
+    draft.usage.citation = draft.doubt.count(citation);
+    draft.total(counts.total);
+    counts.prompt = plus(counts.prompt, audio_beside(&mut draft, profile, input, &counts));
+    prompt_side(&mut draft, object, input, counts.prompt);
+    output_side(&mut draft, profile, output, &mut counts);
+    if let Some(seconds) = decimal(seconds) {
+        draft.usage.units.insert("audio_seconds".to_owned(), seconds);
+    }
+    tools(&mut draft, object);
+    draft.cost(profile.cost, object);
+    draft
+}
+
+/// Audio that the prompt figure leaves out, which the total shows.
+fn audio_beside(
+    draft: &mut Draft,
+    profile: &Profile,
+    details: Option<&[u8]>,
+    counts: &Counts,
+) -> Option<u64> {
+    let [audio] = pick_in(details, ["audio_tokens"]);
+    let audio = draft.doubt.count(audio);
+    audio.filter(|_| profile.audio_beside && counts.total_is_parts_and(audio))
+}
+
+fn prompt_side(draft: &mut Draft, object: &[u8], details: Option<&[u8]>, prompt: Option<u64>) {
+    let [cached, write, split, audio, image, video, per_modality] = pick_in(
+        details,
+        [
+            "cached_tokens",
+            "cache_write_tokens",
+            "cache_write_tokens_details",
+            "audio_tokens",
+            "image_tokens",
+            "video_tokens",
+            "cached_tokens_details",
+        ],
+    );
+    let doubt = &mut draft.doubt;
+    let parts = InTokens {
+        text: None,
+        image: doubt.count(image),
+        audio: doubt.count(audio),
+        video: doubt.count(video),
+        document: None,
+    };
+    let (top_read, top_write) = beside_details(draft, object);
+    let read = either(draft.doubt.count(cached), top_read);
+    let write = either(draft.doubt.count(write), top_write);
+    let write = writes(write, retention(draft, split), &mut draft.doubt);
+    let read = read_by_modality(draft, read, per_modality);
+    draft.inclusive_prompt(prompt, parts, read, write);
+}
+
+/// Cache counts at the object's own level, under every name hosts have for them. They repeat the
+/// details' and are not added to them.
+fn beside_details(draft: &mut Draft, object: &[u8]) -> (Option<u64>, Option<u64>) {
+    let read = pick(
+        object,
+        [
+            "cached_tokens",
+            "num_cached_tokens",
+            "prompt_cache_hit_tokens",
+            "cache_read_input_tokens",
+        ],
+    );
+    let write = pick(object, ["cache_write_tokens", "cache_creation_input_tokens"]);
+    let mut largest = |values: &[Option<&[u8]>]| {
+        values.iter().map(|value| draft.doubt.count(*value)).max().flatten()
+    };
+    (largest(&read), largest(&write))
+}
+
+/// How long the written tokens live, where it is told.
+pub(super) fn retention(draft: &mut Draft, split: Option<&[u8]>) -> [(Ttl, Option<u64>); 2] {
+    let [short, long] = pick_in(split, ["ttl_30m_tokens", "ttl_12h_tokens"]);
+    [(Ttl::M30, draft.doubt.count(short)), (Ttl::H12, draft.doubt.count(long))]
+}
+
+/// Divides cached tokens by modality where that is told; else they count as text.
+pub(super) fn read_by_modality(
+    draft: &mut Draft,
+    read: Option<u64>,
+    details: Option<&[u8]>,
+) -> InTokens {
+    let [image, audio] = pick_in(details, ["image_tokens", "audio_tokens"]);
+    let (image, audio) = (draft.doubt.count(image), draft.doubt.count(audio));
+    let other = plus(image, audio).unwrap_or(0);
+    draft.doubt.unless(other <= read.unwrap_or(other));
+    InTokens { image, audio, ..text_in(read.map(|read| read.saturating_sub(other))) }
+}
+
+fn output_side(draft: &mut Draft, profile: &Profile, details: Option<&[u8]>, counts: &mut Counts) {
+    let [audio, image, accepted, rejected] = pick_in(
+        details,
+        [
+            "audio_tokens",
+            "image_tokens",
+            "accepted_prediction_tokens",
+            "rejected_prediction_tokens",
+        ],
+    );
+    let doubt = &mut draft.doubt;
+    let parts =
+        OutTokens { audio: doubt.count(audio), image: doubt.count(image), ..OutTokens::default() };
+    let (accepted, rejected) = (doubt.count(accepted), doubt.count(rejected));
+    draft.usage.prediction = accepted
+        .or(rejected)
+        .map(|_| Prediction { accepted: accepted.unwrap_or(0), rejected: rejected.unwrap_or(0) });
+    let inside = reasoning_is_inside(draft, profile, counts);
+    draft.output(counts.completion, parts, counts.reasoning, inside);
+}
+
+/// Decides by arithmetic where it can (`metering.md` §2), else by the host's habit. Where neither
+/// fits, the larger reading counts: reasoning beside the completion.
+fn reasoning_is_inside(draft: &mut Draft, profile: &Profile, counts: &mut Counts) -> bool {
+    if profile.reasoning == Reasoning::Rest && counts.reasoning.is_none() {
+        counts.reasoning = counts.total.and_then(|total| total.checked_sub(counts.parts()));
+        draft.doubt.unless(counts.reasoning.is_some() || counts.total.is_none());
+        return false;
+    }
+    if counts.total_is_parts_and(counts.reasoning) {
+        return false;
+    }
+    draft.doubt.unless(counts.total.is_none_or(|total| total == counts.parts()));
+    let habit = match (profile.reasoning, counts.total) {
+        (Reasoning::Apart, _) | (Reasoning::Outside, None) => return false,
+        (Reasoning::Outside, Some(_)) | (Reasoning::Inside | Reasoning::Rest, _) => true,
+    };
+    let fits = counts.reasoning.unwrap_or(0) <= counts.completion.unwrap_or(0);
+    draft.doubt.unless(fits);
+    habit && fits
+}
+
+fn tools(draft: &mut Draft, object: &[u8]) {
+    let [xai, openrouter, anthropic, queries, size] = pick(
+        object,
+        [
+            "server_side_tool_usage_details",
+            "server_tool_use_details",
+            "server_tool_use",
+            "num_search_queries",
+            "search_context_size",
+        ],
+    );
+    [xai, openrouter, anthropic].into_iter().for_each(|counts| draft.tools(counts));
+    let queries = draft.doubt.count(queries);
+    draft.used("web_search", queries);
+    if let Some(size) = text(size).filter(|size| size.len() < 16) {
+        draft.used(&format!("request_{size}"), Some(1));
+    }
+}
+
+/// Gives each model of a compound its own, where they come to the whole.
+fn divide(draft: &mut Draft, profile: &Profile, breakdown: &[u8]) {
+    let [models] = pick(breakdown, ["models"]);
+    let mut sum = Draft::default();
+    let mut extra = Vec::new();
+    for entry in Array::new(models.unwrap_or_default()).map_while(Result::ok) {
+        let [model, usage] = pick(entry, ["model", "usage"]);
+        let (Some(model), Some(usage)) = (text(model), usage) else { continue };
+        let part = self::draft(profile, usage);
+        sum.add(&part);
+        extra.push((model, part.usage));
+    }
+    if extra.is_empty() {
+        return;
+    }
+    let totals = |draft: &Draft| (draft.usage.prompt_total(), draft.usage.output_total());
+    let whole = totals(draft) == totals(&sum);
+    draft.doubt.unless(whole);
+    if whole {
+        let (prompt, output) =
+            (text_in(Some(0)), OutTokens { text: Some(0), ..OutTokens::default() });
+        (draft.usage.prompt, draft.usage.read, draft.usage.output) =
+            (prompt, InTokens::default(), output);
+        draft.usage.write.clear();
+        draft.usage.reasoning = None;
+        draft.usage.extra = extra;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::{Protocol, Quality, Usage};
+
+    use crate::usage::{Profile, Reader};
+
+    fn read(provider: &str, answer: &str) -> Usage {
+        let mut reader = Reader::new(Profile::of(Protocol::OpenAiChat, provider));
+        reader.answer(answer.as_bytes());
+        reader.finish(true)
+    }
+
+    fn counted(provider: &str, usage: &str) -> (u64, u64, Quality) {
+        let usage = read(provider, &format!(r#"{{"usage":{usage}}}"#));
+        (usage.prompt_total(), usage.output_total(), usage.quality)
+    }
+
+    #[test]
+    fn what_a_total_hides_depends_on_the_host() {
+        let hidden = r#"{"prompt_tokens":66,"completion_tokens":6,"total_tokens":100}"#;
+        assert_eq!(counted("google", hidden), (66, 34, Quality::Exact));
+        assert_eq!(counted("openai", hidden), (66, 6, Quality::Inconsistent));
+    }
+
+    #[test]
+    fn reasoning_beside_the_completion_is_added() {
+        let told = |total| {
+            format!(
+                r#"{{"prompt_tokens":57,"completion_tokens":10,"total_tokens":{total},
+                    "completion_tokens_details":{{"reasoning_tokens":37}}}}"#
+            )
+        };
+        assert_eq!(counted("vercel-gateway", &told(67)), (57, 47, Quality::Exact));
+        assert_eq!(counted("openai", &told(67)), (57, 47, Quality::Inconsistent));
+        assert_eq!(counted("xai", &told(104)), (57, 47, Quality::Exact));
+        assert_eq!(counted("nobody", &told(104)), (57, 47, Quality::Exact));
+    }
+
+    #[test]
+    fn audio_beside_the_prompt_is_seen_by_the_total() {
+        let usage = read(
+            "mistral",
+            r#"{"usage":{"prompt_audio_seconds":3,"prompt_tokens":9,"total_tokens":632,"completion_tokens":248,
+                "prompt_tokens_details":{"audio_tokens":375}}}"#,
+        );
+        assert_eq!((usage.prompt.text, usage.prompt.audio), (Some(9), Some(375)));
+        assert_eq!(usage.units.get("audio_seconds").map(String::as_str), Some("3"));
+        assert_eq!(usage.quality, Quality::Exact);
+    }
+
+    #[test]
+    fn a_cache_told_twice_is_counted_once() {
+        let usage = read(
+            "deepseek",
+            r#"{"usage":{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11,"prompt_cache_hit_tokens":8,
+                "prompt_cache_miss_tokens":2,"prompt_tokens_details":{"cached_tokens":8}}}"#,
+        );
+        assert_eq!((usage.prompt.text, usage.read.text), (Some(2), Some(8)));
+        let cached = r#"{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11,"cached_tokens":8,"cache_write_tokens":1}"#;
+        assert_eq!(counted("moonshot", cached), (10, 1, Quality::Exact));
+    }
+
+    #[test]
+    fn a_compound_is_charged_to_its_models() {
+        let usage = read(
+            "groq",
+            r#"{"model":"groq/compound","usage":{"prompt_tokens":30,"completion_tokens":5,"total_tokens":35},
+                "usage_breakdown":{"models":[
+                    {"model":"a","usage":{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}},
+                    {"model":"b","usage":{"prompt_tokens":20,"completion_tokens":4,"total_tokens":24}}]}}"#,
+        );
+        let models: Vec<_> = usage
+            .extra
+            .iter()
+            .map(|(model, usage)| (model.as_str(), usage.prompt_total(), usage.output_total()))
+            .collect();
+        assert_eq!(models, [("a", 10, 1), ("b", 20, 4)]);
+        assert_eq!((usage.prompt_total(), usage.output_total()), (0, 0));
+        assert_eq!(usage.quality, Quality::Exact);
+    }
+
+    #[test]
+    fn a_hosts_own_bill_keeps_its_text_and_unit() {
+        let usage = read(
+            "openrouter",
+            r#"{"usage":{"prompt_tokens":1,"cost":0.00012300,"is_byok":true,"cost_details":{"upstream_inference_cost":6e-3}}}"#,
+        );
+        let reported = usage.reported;
+        assert_eq!(
+            (reported.cost.as_deref(), reported.cost_unit.as_deref()),
+            (Some("0.00012300"), Some("usd"))
+        );
+        assert_eq!((reported.upstream_cost.as_deref(), reported.byok), (Some("6e-3"), Some(true)));
+        let unknown = read("litellm", r#"{"usage":{"prompt_tokens":1,"cost":3}}"#).reported;
+        assert_eq!((unknown.cost.as_deref(), unknown.cost_unit), (Some("3"), None));
+    }
+}

@@ -1,0 +1,189 @@
+//! What an answer used, read from the very bytes that are forwarded.
+//!
+//! A [`Reader`] sees each event of a stream, or a whole JSON answer, and makes one
+//! [`Usage`] of it: all counts disjoint, nothing summed that repeats, nothing
+//! invented that was not told. How a host counts is its [`Profile`], chosen by the route.
+//!
+//! ```
+//! use tollgate_wire::{
+//!     Event,
+//!     tollgate_core::{Protocol, Quality},
+//!     usage::{Profile, Reader},
+//! };
+//!
+//! let mut reader = Reader::new(Profile::of(Protocol::AnthropicMessages, "anthropic"));
+//! for data in [
+//!     r#"{"type":"message_start","message":{"usage":{"input_tokens":3,"cache_read_input_tokens":90,"output_tokens":1}}}"#,
+//!     r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"Hi"}}"#,
+//!     r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":12}}"#,
+//! ] {
+//!     reader.event(Event { name: None, data: data.as_bytes() });
+//! }
+//! let usage = reader.finish(true);
+//! assert_eq!((usage.prompt_total(), usage.output_total()), (93, 12));
+//! assert_eq!(usage.quality, Quality::Exact);
+//! ```
+//!
+//! # Streams that break off
+//!
+//! What was told until then is [`Quality::Partial`]. [`Forwarded`] counts what went by, and
+//! estimates from it what the host will charge.
+//!
+//! # Asking
+//!
+//! Chat streams tell their usage only when asked. [`ask`] asks where the client did not, and then
+//! the chunk it brings must be taken out again: [`is_extra_usage_chunk`].
+
+mod ask;
+mod chat;
+mod cohere;
+mod converse;
+mod cost;
+mod draft;
+mod family;
+mod fields;
+mod forwarded;
+mod generate;
+mod media;
+mod messages;
+mod passing;
+mod profile;
+mod realtime;
+mod responses;
+mod told;
+
+use bytes::Bytes;
+use tollgate_core::{Frames, InTokens, OutTokens, Quality, Usage};
+
+pub use self::{
+    ask::{Asked, ask, is_extra_usage_chunk},
+    cost::with_cost,
+    forwarded::{Forwarded, Sent},
+    profile::Profile,
+};
+use self::{draft::Draft, passing::Passing, told::Told};
+use crate::{
+    Event,
+    json::{Array, Object},
+};
+
+/// Reads the usage of one answer. Memory is bounded, whatever the host sends.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    profile: Profile,
+    told: Told,
+    passing: Option<Box<Passing>>,
+}
+
+impl Reader {
+    /// Returns a reader for the answer of a host with this profile.
+    pub fn new(profile: Profile) -> Self {
+        Self { profile, told: Told::default(), passing: None }
+    }
+
+    /// Reads the next event of a stream, or the next element of Gemini's array.
+    ///
+    /// One that tells nothing costs a search for a word, and no memory.
+    pub fn event(&mut self, event: Event<'_>) {
+        let family = self.profile.family();
+        if family.may_tell(event.data) {
+            self.object(event.data);
+        }
+    }
+
+    /// Reads a whole JSON answer. Of one that is cut off, what stands before the cut.
+    ///
+    /// An array is Gemini's stream in one piece: its elements are events.
+    pub fn answer(&mut self, text: &[u8]) {
+        if text.trim_ascii_start().starts_with(b"[") {
+            Array::new(text).map_while(Result::ok).for_each(|element| self.object(element));
+        } else {
+            self.object(text);
+        }
+    }
+
+    /// Reads the next frame of a JSON answer as it passes. Only the frames of a member that tells
+    /// something are held, and only until it is whole.
+    ///
+    /// Of an answer that is cut off, what stands before the cut is read. An array tells nothing
+    /// here: its elements are events.
+    pub fn part(&mut self, part: &Bytes) {
+        let family = self.profile.family();
+        let passing = self.passing.get_or_insert_with(|| Box::new(Passing::new(family)));
+        passing.part(part, family, &mut self.told);
+    }
+
+    /// Reads a whole JSON answer that came in frames, which are not joined.
+    ///
+    /// An array is Gemini's stream in one piece, and is.
+    pub fn answer_frames(&mut self, frames: &Frames) {
+        let first = frames.as_slice().iter().flatten().find(|byte| !byte.is_ascii_whitespace());
+        if first == Some(&b'[') {
+            return self.answer(&frames.joined());
+        }
+        frames.as_slice().iter().for_each(|frame| self.part(frame));
+    }
+
+    /// Returns what was told so far.
+    ///
+    /// `complete` says that nothing more will be told: the answer ended as it should. A stream that
+    /// only ever told its beginning (Anthropic's `message_start`) is [`Quality::Partial`] even so.
+    pub fn so_far(&self, complete: bool) -> Usage {
+        let draft = self.profile.family().draft(&self.profile, &self.told).unwrap_or_default();
+        self.usage(draft, complete)
+    }
+
+    /// Returns what was told. `complete` says that the answer ended as it should.
+    pub fn finish(self, complete: bool) -> Usage {
+        self.so_far(complete)
+    }
+
+    fn object(&mut self, text: &[u8]) {
+        let family = self.profile.family();
+        for (key, value) in Object::new(text).map_while(Result::ok) {
+            family.member(&key, value, &mut self.told);
+        }
+    }
+
+    fn usage(&self, draft: Draft, complete: bool) -> Usage {
+        let told = &self.told;
+        let doubted = draft.doubt.is_doubted() || told.last.oversized || told.beside.oversized;
+        let mut usage = draft.usage;
+        usage.quality = match () {
+            () if says_nothing(&usage) && !doubted => Quality::Absent,
+            () if told.provisional || !(complete || told.ended) => Quality::Partial,
+            () if doubted => Quality::Inconsistent,
+            () => Quality::Exact,
+        };
+        let (own, seen) = (&mut usage.served, &told.served);
+        own.model = own.model.take().or_else(|| seen.model.clone());
+        own.tier = own.tier.take().or_else(|| seen.tier.clone());
+        own.completed_at = seen.completed_at;
+        usage.raw = told.raw();
+        usage
+    }
+}
+
+/// Whether there is nothing in it that could be charged.
+fn says_nothing(usage: &Usage) -> bool {
+    usage.prompt == InTokens::default()
+        && usage.read == InTokens::default()
+        && usage.write.is_empty()
+        && usage.output == OutTokens::default()
+        && usage.tool_in.or(usage.reasoning).or(usage.citation).is_none()
+        && usage.tools.is_empty()
+        && usage.units.is_empty()
+        && usage.extra.is_empty()
+        && usage.reported.cost.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one per open stream.
+    #[test]
+    fn a_reader_is_small_while_nothing_is_told() {
+        assert!(size_of::<Reader>() <= 768, "{}", size_of::<Reader>());
+    }
+}
