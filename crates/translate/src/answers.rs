@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
-use tollgate_core::Class;
-use tollgate_wire::{Fault, ModelCard};
+use tollgate_core::{Class, Protocol, Quality, Usage};
+use tollgate_wire::{
+    Fault, ModelCard,
+    usage::{Profile, Reader},
+};
 
 use crate::{
     json::Node,
@@ -15,6 +18,18 @@ pub(crate) fn unreadable(_body: &[u8]) -> Fault {
     let mut fault = Fault::new(Class::ServerError, "the upstream's answer cannot be read");
     fault.code = Some("upstream_bad_answer".to_owned());
     fault
+}
+
+/// What an answer used, as the hosts of its protocol usually tell it.
+pub(crate) fn usage(protocol: Protocol, body: &[u8]) -> Option<Usage> {
+    told(Profile::of(protocol, ""), body)
+}
+
+/// What an answer used, as a host with this profile tells it; `None`: it told nothing.
+pub(crate) fn told(profile: Profile, body: &[u8]) -> Option<Usage> {
+    let mut reader = Reader::new(profile);
+    reader.answer(body);
+    Some(reader.finish(true)).filter(|usage| usage.quality != Quality::Absent)
 }
 
 /// A tool call nobody can read, and nothing else to show.

@@ -1,8 +1,9 @@
 use http::{HeaderMap, StatusCode};
 use tollgate_core::{Class, Protocol, Refusal};
-use tollgate_wire::{Fault, Rendered, dialect};
+use tollgate_wire::{Fault, Rendered, dialect, usage::Profile};
 
 use crate::{
+    answers,
     codec::{Asked, Incoming, Onto, Outgoing, codec},
     model::Conversation,
     restore::Restore,
@@ -55,6 +56,7 @@ pub struct Translator {
     to: Protocol,
     policy: Policy,
     kind: Kind,
+    profile: Option<Profile>,
     now: i64,
     id: String,
 }
@@ -67,6 +69,7 @@ impl Translator {
             to,
             policy: Policy::default(),
             kind: Kind::Generate,
+            profile: None,
             now: 0,
             id: "0".to_owned(),
         }
@@ -81,6 +84,12 @@ impl Translator {
     /// Sets the policy. Default: what cannot be carried is reported.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Sets how the upstream tells usage. Default: as its protocol's own provider does.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = Some(profile);
         self
     }
 
@@ -149,8 +158,8 @@ impl Translator {
         }
         let restore = outgoing.restore.clone();
         let model = onto.model.to_owned();
-        let (from, to) = (self.from, self.to);
-        Ok((outgoing, Exchange { from, to, model, asked, restore, warnings }))
+        let (from, to, profile) = (self.from, self.to, self.profile);
+        Ok((outgoing, Exchange { from, to, model, asked, restore, profile, warnings }))
     }
 
     fn count(
@@ -192,6 +201,7 @@ pub struct Exchange {
     model: String,
     asked: Expected,
     restore: Restore,
+    profile: Option<Profile>,
     warnings: Warnings,
 }
 
@@ -228,6 +238,9 @@ impl Exchange {
 
     fn generated(&self, asked: &Asked, body: &[u8]) -> Result<(Vec<u8>, Warnings), Fault> {
         let mut answer = codec(self.to).decode_answer(body, &asked.id)?;
+        if let Some(profile) = self.profile {
+            answer.usage = answers::told(profile, body);
+        }
         self.restore.apply(&mut answer);
         if answer.model.is_empty() {
             answer.model.clone_from(&self.model);

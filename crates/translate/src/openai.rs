@@ -1,6 +1,6 @@
 //! What Chat Completions and Responses share.
 
-use tollgate_core::{InTokens, OutTokens, Prediction, Protocol, Quality, Ttl, Usage};
+use tollgate_core::{Protocol, Usage};
 
 use crate::{
     ids,
@@ -151,46 +151,6 @@ pub(crate) struct UsageNames {
     pub(crate) output: &'static str,
     pub(crate) input_details: &'static str,
     pub(crate) output_details: &'static str,
-}
-
-pub(crate) fn usage(node: Node<'_>, names: &UsageNames) -> Usage {
-    let count = |node: Option<Node<'_>>, name: &str| node?.get(name)?.u64();
-    let (input, output) = (node.get(names.input_details), node.get(names.output_details));
-    let read = count(input, "cached_tokens");
-    let written = count(input, "cache_write_tokens");
-    let audio = count(input, "audio_tokens").filter(|n| *n > 0);
-    let apart = [read, written, audio].into_iter().flatten().sum::<u64>();
-    let prompt = count(Some(node), names.input);
-    let reasoning = count(output, "reasoning_tokens");
-    let spoken = count(output, "audio_tokens").filter(|n| *n > 0);
-    let hidden = reasoning.unwrap_or(0).saturating_add(spoken.unwrap_or(0));
-    let mut usage = Usage::default();
-    usage.prompt =
-        InTokens { text: prompt.map(|n| n.saturating_sub(apart)), audio, ..InTokens::default() };
-    usage.read = text(read);
-    usage.write = written.map(|n| (Ttl::Unknown, text(Some(n)))).into_iter().collect();
-    usage.output = OutTokens {
-        text: count(Some(node), names.output).map(|n| n.saturating_sub(hidden)),
-        audio: spoken,
-        ..OutTokens::default()
-    };
-    usage.reasoning = reasoning;
-    usage.prediction = prediction(output);
-    usage.reported.total_tokens = count(Some(node), "total_tokens");
-    usage.quality = Quality::Exact;
-    usage
-}
-
-fn prediction(details: Option<Node<'_>>) -> Option<Prediction> {
-    let count = |name: &str| details?.get(name)?.u64();
-    let (accepted, rejected) =
-        (count("accepted_prediction_tokens"), count("rejected_prediction_tokens"));
-    (accepted.is_some() || rejected.is_some())
-        .then(|| Prediction { accepted: accepted.unwrap_or(0), rejected: rejected.unwrap_or(0) })
-}
-
-fn text(count: Option<u64>) -> InTokens {
-    InTokens { text: count, ..InTokens::default() }
 }
 
 /// Usage in OpenAI's terms: inclusive numbers, details always there.

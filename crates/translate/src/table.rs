@@ -77,7 +77,7 @@ impl Row {
     /// What becomes of the fields in a protocol.
     pub fn towards(&self, protocol: Protocol) -> Disposition {
         let at = Protocol::ALL.iter().position(|each| *each == protocol);
-        at.map_or(Disposition::Own, |at| self.to[at])
+        at.and_then(|at| self.to.get(at)).copied().unwrap_or(Disposition::Dropped)
     }
 
     /// Whether the row is about the type.

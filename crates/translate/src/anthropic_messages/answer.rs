@@ -31,7 +31,7 @@ fn read_fields(body: &[u8]) -> Result<Answer, Bad> {
     let mut fields = fields.ok_or(Bad::new("", "must be an object"))?;
     let content = fields.take("content").filter(|node| node.is_array());
     let content = content.ok_or(Bad::new("content", "is required"))?;
-    for known in ["type", "role"] {
+    for known in ["type", "role", "usage"] {
         fields.take(known);
     }
     let mut parts = Vec::new();
@@ -52,7 +52,7 @@ fn read_fields(body: &[u8]) -> Result<Answer, Bad> {
         created: 0,
         model: fields.string("model")?.unwrap_or_default(),
         candidates: vec![candidate],
-        usage: fields.take("usage").map(usage::read),
+        usage: answers::usage(ME, body),
         prompt_block: None,
         extra: fields.extra(),
     })

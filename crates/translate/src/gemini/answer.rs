@@ -33,7 +33,8 @@ fn read_fields(body: &[u8], seed: &str) -> Result<Answer, Bad> {
     let feedback = fields.take("promptFeedback");
     let id = fields.string("responseId")?.unwrap_or_default();
     let seed = if id.is_empty() { seed } else { &id };
-    let usage = fields.take("usageMetadata").map(usage::read);
+    fields.take("usageMetadata");
+    let usage = answers::usage(ME, body);
     let block = feedback.and_then(|feedback| {
         let reason = feedback.get("blockReason")?.string()?;
         let message = feedback.get("blockReasonMessage").and_then(Node::string);

@@ -39,7 +39,9 @@ fn read_fields(body: &[u8]) -> Result<Answer, Bad> {
     if choices.is_empty() {
         return Err(Bad::new("choices", "is required"));
     }
-    fields.take("object");
+    for known in ["object", "usage"] {
+        fields.take(known);
+    }
     let id = fields.string("id")?.unwrap_or_default();
     let created = fields.take("created").and_then(Node::number).and_then(|n| n.as_i64());
     let mut candidates = Vec::new();
@@ -51,7 +53,7 @@ fn read_fields(body: &[u8]) -> Result<Answer, Bad> {
         created: created.unwrap_or(0),
         model: fields.string("model")?.unwrap_or_default(),
         candidates,
-        usage: fields.take("usage").map(|node| openai::usage(node, &USAGE)),
+        usage: answers::usage(Protocol::OpenAiChat, body),
         prompt_block: None,
         id,
         extra: fields.extra(),

@@ -52,7 +52,7 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, Fault> {
     if let Some(fault) = fault(node, body) {
         return Err(fault);
     }
-    read_fields(node).map_err(|_| answers::unreadable(body))
+    read_fields(node, body).map_err(|_| answers::unreadable(body))
 }
 
 /// What of the answer is an error, or not an answer yet.
@@ -81,10 +81,11 @@ fn failed(node: Node<'_>) -> Fault {
     fault.unwrap_or_else(|| Fault::new(Class::ServerError, "the response failed"))
 }
 
-fn read_fields(node: Node<'_>) -> Result<Answer, Bad> {
+fn read_fields(node: Node<'_>, body: &[u8]) -> Result<Answer, Bad> {
     let mut fields = node.fields().ok_or(Bad::new("", "must be an object"))?;
     let output = fields.take("output").filter(|output| output.is_array());
     let output = output.ok_or(Bad::new("output", "is required"))?;
+    fields.take("usage");
     let mut parts = Vec::new();
     for node in output.elements() {
         item(node, &mut parts)?;
@@ -102,7 +103,7 @@ fn read_fields(node: Node<'_>) -> Result<Answer, Bad> {
         created: created.unwrap_or(0),
         model: fields.string("model")?.unwrap_or_default(),
         candidates: vec![candidate],
-        usage: fields.take("usage").map(|node| openai::usage(node, &USAGE)),
+        usage: answers::usage(ME, body),
         prompt_block: None,
         extra: fields.extra(),
     })
