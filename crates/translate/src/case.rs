@@ -183,7 +183,7 @@ impl<'a> Case<'a> {
         }
         let status = u16::try_from(status).ok().and_then(|n| StatusCode::from_u16(n).ok());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        self.fault(exchange::error(self.from, status, &self.headers(), &body, false))
+        self.fault(exchange::error(self.from, status, &self.headers(), &body))
     }
 
     fn headers(&self) -> HeaderMap {

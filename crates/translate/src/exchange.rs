@@ -254,17 +254,10 @@ impl Exchange {
     }
 }
 
-/// Reads an error answer of an upstream. Its credential belongs to the gateway if `ours`: then a
-/// rejection of it is not the caller's.
-pub fn error(
-    upstream: Protocol,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-    ours: bool,
-) -> Fault {
-    let fault = dialect(upstream).classify(status, headers, body);
-    if ours { fault.hiding_ours() } else { fault }
+/// Reads an error answer of an upstream. Where the credential was the gateway's own, show
+/// [`Fault::hiding_ours`]: a rejection of it is not the caller's.
+pub fn error(upstream: Protocol, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+    dialect(upstream).classify(status, headers, body)
 }
 
 /// Writes an error for a client; `id` is the request id to show.

@@ -9,6 +9,7 @@ use crate::{
     json::Object,
     model::{Conversation, Field, Part, ReasoningBudget, ReasoningRequest},
     shape::{Assistant, Piece, Shape, Turn},
+    state,
     warning::{Code, Report},
 };
 
@@ -28,15 +29,15 @@ pub(super) struct Plan<'a> {
     pub(super) budget: bool,
 }
 
-/// Decides on thinking. `limit`: the client's output limit.
+/// Decides on thinking. `forced`: a call is.
 pub(super) fn plan<'a>(
     c: &'a Conversation,
     onto: &Onto<'_>,
     shape: &Shape<'_>,
     forced: bool,
-    limit: Option<u64>,
     report: &mut Report,
 ) -> Plan<'a> {
+    let limit = state::limit(c, onto, report);
     let max_tokens = limit.unwrap_or_else(|| default_limit(onto, report));
     let mut plan = Plan { max_tokens, thinking: None, effort: None, budget: false };
     let Some(asked) = &c.reasoning else { return plan };
@@ -51,7 +52,9 @@ pub(super) fn plan<'a>(
         Thinking::Budget => {
             let blocked = forced && tools::forcing(onto) != ForcedToolChoice::Always;
             let allowed = !blocked && !is_unsigned_loop(shape, onto);
-            budget(asked, onto, limit.is_none(), allowed, &mut plan, report);
+            let most = onto.caps.max_output_tokens.unwrap_or(u64::MAX);
+            let room = limit.is_none().then_some(most);
+            budget(asked, room, allowed, &mut plan, report);
         }
         Thinking::Adaptive | Thinking::Level => {
             let blocked =
@@ -104,10 +107,10 @@ fn adaptive(asked: &ReasoningRequest, onto: &Onto<'_>, plan: &mut Plan<'_>, repo
     });
 }
 
+/// `room`: how far the output limit may be raised, where the client set none.
 fn budget(
     asked: &ReasoningRequest,
-    onto: &Onto<'_>,
-    filled: bool,
+    room: Option<u64>,
     allowed: bool,
     plan: &mut Plan<'_>,
     report: &mut Report,
@@ -119,8 +122,7 @@ fn budget(
         (Some(ReasoningBudget::Dynamic), None) => effort::budget(Effort::Medium),
         (_, None) => return,
     };
-    if filled {
-        let most = onto.caps.max_output_tokens.unwrap_or(u64::MAX);
+    if let Some(most) = room {
         plan.max_tokens = plan.max_tokens.max(wanted.saturating_add(ROOM)).min(most);
     }
     if !allowed || plan.max_tokens <= LEAST {

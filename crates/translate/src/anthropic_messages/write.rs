@@ -66,9 +66,7 @@ pub(super) fn request(
 ) -> Result<Outgoing, Refusal> {
     state::one_candidate(c, report)?;
     let mut prompt = prompt(c, onto, report)?;
-    let limit = state::limit(c, onto, report);
-    let forced = prompt.offer.forced;
-    let mut plan = thinking::plan(c, onto, &prompt.shape, forced, limit, report);
+    let mut plan = thinking::plan(c, onto, &prompt.shape, prompt.offer.forced, report);
     bind(c, prompt.bound, &mut plan);
     let mut restore = super::NAMES.restore(c, report);
     let format = format(c, onto, &mut prompt, &plan, &mut restore, report);

@@ -112,13 +112,14 @@ pub(super) fn write<'a>(
     onto: &Onto<'_>,
     report: &mut Report,
 ) -> Vec<Json<'a>> {
+    let mut writer = Writer { source: c.source, onto, report };
     let mut functions: Vec<Json<'a>> = Vec::new();
     let mut servers: Vec<Json<'a>> = Vec::new();
     for (at, tool) in c.tools.iter().enumerate() {
         match tool {
-            Tool::Function(tool) => functions.push(declaration(tool, at, c.source, onto, report)),
-            Tool::Custom(tool) => functions.push(custom(tool, at, report)),
-            Tool::Server(tool) => servers.extend(server(tool, at, c.source, onto, report)),
+            Tool::Function(tool) => functions.push(writer.declaration(tool, at)),
+            Tool::Custom(tool) => functions.push(writer.custom(tool, at)),
+            Tool::Server(tool) => servers.extend(writer.server(tool, at)),
         }
     }
     let functions = (!functions.is_empty())
@@ -126,55 +127,93 @@ pub(super) fn write<'a>(
     functions.into_iter().chain(servers).collect()
 }
 
-fn declaration<'a>(
-    tool: &'a FunctionTool,
-    at: usize,
+/// Writes tools; each is told where it stands.
+struct Writer<'r> {
     source: Protocol,
-    onto: &Onto<'_>,
-    report: &mut Report,
-) -> Json<'a> {
-    if tool.cache.is_some() {
-        report.path(Code::CacheHintDropped, &format!("tools[{at}].cache_control"));
-    }
-    if tool.strict == Some(true) {
-        report.path(Code::DroppedField, &format!("tools[{at}].strict"));
-    }
-    let mut out = Object::new()
-        .with("name", NAMES.fit(tool.namespace.as_deref(), &tool.name))
-        .maybe("description", tool.description.as_ref());
-    if let Some(schema) = &tool.schema {
-        put_schema(&mut out, schema, at, source, onto, report);
-    }
-    if source == ME {
-        for (key, value) in &tool.extra.0 {
-            out.put(key.as_ref(), value);
-        }
-    }
-    out.into()
+    onto: &'r Onto<'r>,
+    report: &'r mut Report,
 }
 
-fn put_schema<'a>(
-    out: &mut Object<'a>,
-    schema: &'a Raw,
-    at: usize,
-    source: Protocol,
-    onto: &Onto<'_>,
-    report: &mut Report,
-) {
-    let mut loss = Loss::default();
-    match onto.caps.schema {
-        SchemaDialect::JsonSchema if source == ME => out.put("parametersJsonSchema", schema),
-        SchemaDialect::JsonSchema => {
-            out.put("parametersJsonSchema", schema::json_schema(schema, &mut loss));
+impl Writer<'_> {
+    fn declaration<'a>(&mut self, tool: &'a FunctionTool, at: usize) -> Json<'a> {
+        if tool.cache.is_some() {
+            self.report.path(Code::CacheHintDropped, &format!("tools[{at}].cache_control"));
         }
-        SchemaDialect::OpenApiSubset => {
-            if let Some(schema) = schema::openapi(schema, &mut loss) {
-                out.put("parameters", schema);
+        if tool.strict == Some(true) {
+            self.report.path(Code::DroppedField, &format!("tools[{at}].strict"));
+        }
+        let mut out = Object::new()
+            .with("name", NAMES.fit(tool.namespace.as_deref(), &tool.name))
+            .maybe("description", tool.description.as_ref());
+        if let Some(schema) = &tool.schema {
+            self.put_schema(&mut out, schema, at);
+        }
+        if self.source == ME {
+            for (key, value) in &tool.extra.0 {
+                out.put(key.as_ref(), value);
+            }
+        }
+        out.into()
+    }
+
+    fn put_schema<'a>(&mut self, out: &mut Object<'a>, schema: &'a Raw, at: usize) {
+        let mut loss = Loss::default();
+        match self.onto.caps.schema {
+            SchemaDialect::JsonSchema if self.source == ME => {
+                out.put("parametersJsonSchema", schema);
+            }
+            SchemaDialect::JsonSchema => {
+                out.put("parametersJsonSchema", schema::json_schema(schema, &mut loss));
+            }
+            SchemaDialect::OpenApiSubset => {
+                if let Some(schema) = schema::openapi(schema, &mut loss) {
+                    out.put("parameters", schema);
+                }
+            }
+        }
+        warn(loss, &format!("tools[{at}]"), self.report);
+    }
+
+    fn custom<'a>(&mut self, tool: &'a CustomTool, at: usize) -> Json<'a> {
+        if tool.grammar.is_some() {
+            self.report.path(Code::DroppedField, &format!("tools[{at}].format"));
+        }
+        let (key, schema) = match self.onto.caps.schema {
+            SchemaDialect::JsonSchema => ("parametersJsonSchema", FREE_TEXT_SCHEMA),
+            SchemaDialect::OpenApiSubset => ("parameters", FREE_TEXT_SUBSET),
+        };
+        Object::new()
+            .with("name", NAMES.fit(tool.namespace.as_deref(), &tool.name))
+            .maybe("description", tool.description.as_ref())
+            .with(key, Json::Raw(schema.into()))
+            .into()
+    }
+
+    fn server<'a>(&mut self, tool: &'a ServerTool, at: usize) -> Option<Json<'a>> {
+        if self.source == ME {
+            return Some(Object::new().with(tool.name.as_str(), &tool.value).into());
+        }
+        let path = format!("tools[{at}]");
+        match &tool.kind {
+            ServerToolKind::WebSearch { allowed_domains, blocked_domains, .. }
+                if self.onto.caps.server_web_search != Some(false) =>
+            {
+                if !allowed_domains.is_empty() || !blocked_domains.is_empty() {
+                    self.report.path(Code::DroppedField, &path);
+                }
+                Some(Object::new().with("googleSearch", Object::new()).into())
+            }
+            _ => {
+                self.report.path(Code::ServerToolDropped, &path);
+                None
             }
         }
     }
-    warn(loss, &format!("tools[{at}]"), report);
 }
+
+/// The schema of a free-text tool's stand-in, in the words of older models.
+const FREE_TEXT_SUBSET: &str =
+    r#"{"type":"OBJECT","properties":{"input":{"type":"STRING"}},"required":["input"]}"#;
 
 /// Reports what a schema lost.
 pub(super) fn warn(loss: Loss, path: &str, report: &mut Report) {
@@ -183,44 +222,6 @@ pub(super) fn warn(loss: Loss, path: &str, report: &mut Report) {
     }
     if loss.downgraded {
         report.path(Code::SchemaDowngraded, path);
-    }
-}
-
-fn custom<'a>(tool: &'a CustomTool, at: usize, report: &mut Report) -> Json<'a> {
-    if tool.grammar.is_some() {
-        report.path(Code::DroppedField, &format!("tools[{at}].format"));
-    }
-    Object::new()
-        .with("name", NAMES.fit(tool.namespace.as_deref(), &tool.name))
-        .maybe("description", tool.description.as_ref())
-        .with("parametersJsonSchema", Json::Raw(FREE_TEXT_SCHEMA.into()))
-        .into()
-}
-
-fn server<'a>(
-    tool: &'a ServerTool,
-    at: usize,
-    source: Protocol,
-    onto: &Onto<'_>,
-    report: &mut Report,
-) -> Option<Json<'a>> {
-    if source == ME {
-        return Some(Object::new().with(tool.name.as_str(), &tool.value).into());
-    }
-    let path = format!("tools[{at}]");
-    match &tool.kind {
-        ServerToolKind::WebSearch { allowed_domains, blocked_domains, .. }
-            if onto.caps.server_web_search != Some(false) =>
-        {
-            if !allowed_domains.is_empty() || !blocked_domains.is_empty() {
-                report.path(Code::DroppedField, &path);
-            }
-            Some(Object::new().with("googleSearch", Object::new()).into())
-        }
-        _ => {
-            report.path(Code::ServerToolDropped, &path);
-            None
-        }
     }
 }
 

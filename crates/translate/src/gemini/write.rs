@@ -107,7 +107,9 @@ fn put_limits<'a>(
     onto: &Onto<'_>,
     report: &mut Report,
 ) -> Result<(), Refusal> {
-    let s = &c.sampling;
+    if onto.caps.n_gt_1 == Some(false) {
+        state::one_candidate(c, report)?;
+    }
     match c.candidates {
         Some(n) if n > MOST_CANDIDATES && c.source != ME => {
             return Err(report.refuse(Field::Candidates, "may be at most 8 at this model"));
@@ -125,13 +127,21 @@ fn put_limits<'a>(
     if let Some(limit) = state::limit(c, onto, report) {
         config.put("maxOutputTokens", limit);
     }
+    put_sampling(config, c, onto, report);
+    Ok(())
+}
+
+fn put_sampling<'a>(
+    config: &mut Object<'a>,
+    c: &'a Conversation,
+    onto: &Onto<'_>,
+    report: &mut Report,
+) {
+    let s = &c.sampling;
     for (name, value) in [("temperature", &s.temperature), ("topP", &s.top_p), ("topK", &s.top_k)] {
         if let Some(value) = value {
             config.put(name, value);
         }
-    }
-    if onto.caps.n_gt_1 == Some(false) {
-        state::one_candidate(c, report)?;
     }
     match state::knob(s.seed.as_ref(), onto.caps.seed, Field::Seed, report) {
         Some(seed) if seed.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => {
@@ -149,7 +159,6 @@ fn put_limits<'a>(
         }
     }
     report.unless_absent(s.logit_bias.as_ref(), Field::LogitBias);
-    Ok(())
 }
 
 fn put_format<'a>(
@@ -174,7 +183,8 @@ fn put_format<'a>(
         }
         Some(Format::JsonSchema(JsonSchema { schema: Some(schema), .. })) => {
             config.put("responseMimeType", json);
-            put_schema(config, schema, c.source, onto, report);
+            let loss = put_schema(config, schema, c.source, onto);
+            warn_format(loss, report);
         }
     }
 }
@@ -184,8 +194,7 @@ fn put_schema<'a>(
     schema: &'a Raw,
     source: Protocol,
     onto: &Onto<'_>,
-    report: &mut Report,
-) {
+) -> Loss {
     let mut loss = Loss::default();
     match onto.caps.schema {
         SchemaDialect::JsonSchema if source == ME => config.put("responseJsonSchema", schema),
@@ -197,12 +206,14 @@ fn put_schema<'a>(
             config.put("responseSchema", schema::openapi(schema, &mut loss).unwrap_or_else(any));
         }
     }
-    if loss != Loss::default() {
-        let code = match loss.downgraded {
-            true => Code::SchemaDowngraded,
-            false => Code::SchemaConstraintDropped,
-        };
-        report.field(code, Field::Format);
+    loss
+}
+
+fn warn_format(loss: Loss, report: &mut Report) {
+    if loss.downgraded {
+        report.field(Code::SchemaDowngraded, Field::Format);
+    } else if loss.constraint {
+        report.field(Code::SchemaConstraintDropped, Field::Format);
     }
 }
 

@@ -147,7 +147,11 @@ pub(super) fn put<'a>(
             Tool::Function(tool) => tools.push(put_function(tool, i, c, report)),
             Tool::Custom(tool) => tools.push(put_custom(tool, i, c.source, report)),
             Tool::Server(tool) if is_own_other(tool, c.source) => tools.push((&tool.value).into()),
-            Tool::Server(tool) => put_server(body, tool, i, c.source, onto, report),
+            Tool::Server(tool) => {
+                let searches = onto.caps.server_web_search == Some(true);
+                let search = web_search_options(tool, c.source, searches);
+                put_search(body, search, i, report);
+            }
         }
     }
     let none = tools.is_empty();
@@ -234,39 +238,48 @@ fn nested_grammar(grammar: &Raw, source: Protocol) -> Json<'_> {
     Object::of("grammar").with("grammar", inner).into()
 }
 
-fn put_server<'a>(
+fn put_search<'a>(
     body: &mut Object<'a>,
-    tool: &'a ServerTool,
+    (options, whole): (Option<Json<'a>>, bool),
     at: usize,
-    source: Protocol,
-    onto: &Onto<'_>,
     report: &mut Report,
 ) {
-    let own = source == Protocol::OpenAiChat;
-    match &tool.kind {
-        ServerToolKind::WebSearch { .. } if own => {
-            body.put("web_search_options", &tool.value);
-        }
-        ServerToolKind::WebSearch {
-            location,
-            context_size,
-            allowed_domains,
-            blocked_domains,
-            ..
-        } if onto.caps.server_web_search == Some(true) => {
-            if !allowed_domains.is_empty() || !blocked_domains.is_empty() {
-                report.path(Code::DroppedField, &format!("tools[{at}]"));
+    let path = format!("tools[{at}]");
+    match options {
+        None => report.path(Code::ServerToolDropped, &path),
+        Some(options) => {
+            if !whole {
+                report.path(Code::DroppedField, &path);
             }
-            let place = location
-                .as_ref()
-                .map(|location| Object::of("approximate").with("approximate", location));
-            let options = Object::new()
-                .maybe("user_location", place)
-                .maybe("search_context_size", context_size.as_ref());
             body.put("web_search_options", options);
         }
-        _ => report.path(Code::ServerToolDropped, &format!("tools[{at}]")),
     }
+}
+
+/// The web search of a request, and whether all of the tool is in it.
+fn web_search_options(
+    tool: &ServerTool,
+    source: Protocol,
+    searches: bool,
+) -> (Option<Json<'_>>, bool) {
+    let ServerToolKind::WebSearch {
+        location, context_size, allowed_domains, blocked_domains, ..
+    } = &tool.kind
+    else {
+        return (None, false);
+    };
+    if source == Protocol::OpenAiChat {
+        return (Some((&tool.value).into()), true);
+    }
+    if !searches {
+        return (None, false);
+    }
+    let place =
+        location.as_ref().map(|location| Object::of("approximate").with("approximate", location));
+    let options = Object::new()
+        .maybe("user_location", place)
+        .maybe("search_context_size", context_size.as_ref());
+    (Some(options.into()), allowed_domains.is_empty() && blocked_domains.is_empty())
 }
 
 fn put_choice<'a>(

@@ -132,7 +132,14 @@ pub(super) fn put<'a>(
         if open.as_ref().is_some_and(|(name, _)| Some(*name) != namespace) {
             tools.extend(open.take().map(&mut close));
         }
-        let Some(written) = write(tool, at, c.source, onto, report) else { continue };
+        let own = c.source == ME;
+        let written = match tool {
+            Tool::Function(tool) => Some(function(tool, at, c.source, report)),
+            Tool::Custom(tool) => Some(custom(tool, c.source)),
+            Tool::Server(tool) if own => Some((&tool.value).into()),
+            Tool::Server(tool) => server_tool(tool, at, onto, report),
+        };
+        let Some(written) = written else { continue };
         match namespace {
             Some(name) => open.get_or_insert_with(|| (name, Vec::new())).1.push(written),
             None => tools.push(written),
@@ -157,21 +164,6 @@ fn namespace(tool: &Tool) -> Option<&str> {
         Tool::Function(tool) => tool.namespace.as_deref(),
         Tool::Custom(tool) => tool.namespace.as_deref(),
         Tool::Server(_) => None,
-    }
-}
-
-fn write<'a>(
-    tool: &'a Tool,
-    at: usize,
-    source: Protocol,
-    onto: &Onto<'_>,
-    report: &mut Report,
-) -> Option<Json<'a>> {
-    match tool {
-        Tool::Function(tool) => Some(function(tool, at, source, report)),
-        Tool::Custom(tool) => Some(custom(tool, source)),
-        Tool::Server(tool) if source == ME => Some((&tool.value).into()),
-        Tool::Server(tool) => server_tool(tool, at, onto, report),
     }
 }
 
