@@ -241,13 +241,13 @@ impl MediaKind {
         }
     }
 
-    /// The word used in messages.
+    /// The words used in messages.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Image => "image",
+            Self::Image => "an image",
             Self::Audio => "audio",
             Self::Video => "video",
-            Self::Document => "document",
+            Self::Document => "a document",
         }
     }
 }

@@ -195,12 +195,7 @@ impl<'r> Turns<'r> {
     fn refuse(&self, media: &Media, place: Place) -> Refusal {
         let why = format!(
             "holds {} in a form that this model's protocol cannot take",
-            match media.kind {
-                MediaKind::Audio => "audio",
-                MediaKind::Video => "video",
-                MediaKind::Image => "an image",
-                MediaKind::Document => "a document",
-            }
+            media.kind.as_str()
         );
         self.report.refuse_place(place, &why)
     }
