@@ -1,6 +1,6 @@
 //! Tool names as a protocol takes them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use crate::{
     ids,
@@ -32,13 +32,8 @@ impl Rule {
     }
 
     /// The name under which a choice among the tools names one.
-    pub(crate) fn chosen<'a>(&self, c: &Conversation, name: &'a str) -> Cow<'a, str> {
-        let namespace = c.tools.iter().find_map(|tool| match tool {
-            Tool::Function(tool) if tool.name == name => tool.namespace.as_deref(),
-            Tool::Custom(tool) if tool.name == name => tool.namespace.as_deref(),
-            _ => None,
-        });
-        self.fit(namespace, name)
+    pub(crate) fn chosen<'a>(&self, known: &Known<'_>, name: &'a str) -> Cow<'a, str> {
+        self.fit(known.0.get(name).and_then(|tool| tool.namespace), name)
     }
 
     fn takes(&self, name: &str) -> bool {
@@ -82,6 +77,38 @@ impl Rule {
             restore.tool(sent.into_owned(), Original { name, namespace, custom });
         }
         restore
+    }
+}
+
+/// The client's own tools by name.
+#[derive(Debug)]
+pub(crate) struct Known<'a>(HashMap<&'a str, KnownTool<'a>>);
+
+#[derive(Debug)]
+struct KnownTool<'a> {
+    namespace: Option<&'a str>,
+    custom: bool,
+}
+
+impl<'a> Known<'a> {
+    pub(crate) fn of(c: &'a Conversation) -> Self {
+        let mut known = HashMap::new();
+        for tool in c.tools.iter().rev() {
+            let (name, namespace, custom) = match tool {
+                Tool::Function(tool) => (&tool.name, &tool.namespace, false),
+                Tool::Custom(tool) => (&tool.name, &tool.namespace, true),
+                Tool::Server(_) => continue,
+            };
+            let tool = KnownTool { namespace: namespace.as_deref(), custom };
+            known.insert(name.as_str(), tool);
+        }
+        Self(known)
+    }
+
+    /// What OpenAI calls the kind of a tool.
+    pub(crate) fn kind(&self, name: &str) -> &'static str {
+        let custom = self.0.get(name).is_some_and(|tool| tool.custom);
+        if custom { "custom" } else { "function" }
     }
 }
 

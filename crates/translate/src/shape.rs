@@ -1,6 +1,9 @@
 //! The conversation as turns in which every call has its result: what all encoders write from.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+};
 
 use tollgate_core::{Protocol, Refusal};
 
@@ -195,7 +198,9 @@ impl<'a> Shaper<'a, '_> {
             .collect();
         self.turns.push(Turn::Assistant(Assistant { place, messages, pieces }));
         if !calls.is_empty() && end < self.items.len() {
-            let outcomes = calls.into_iter().map(|(call, id)| self.outcome(call, id, end, place));
+            let mut open = self.results_after(end);
+            let outcomes =
+                calls.into_iter().map(|(call, id)| self.outcome(call, id, &mut open, place));
             let outcomes = outcomes.collect();
             self.turns.push(Turn::Results(outcomes));
         }
@@ -205,47 +210,52 @@ impl<'a> Shaper<'a, '_> {
         &mut self,
         call: &'a ToolCall,
         id: Cow<'a, str>,
-        after: usize,
+        open: &mut HashMap<&'a str, VecDeque<usize>>,
         place: Place,
     ) -> Outcome<'a> {
-        let result = self.result_of(&call.id, after);
+        let at = open.get_mut(call.id.as_str()).and_then(VecDeque::pop_front);
+        let result = at.and_then(|at| self.take_result(at));
         if result.is_none() {
             self.report.place(Code::SyntheticToolResult, place);
         }
         Outcome { call, id, result }
     }
 
-    /// The first result not yet used that answers the call, before the assistant speaks again.
-    fn result_of(&mut self, id: &str, after: usize) -> Option<&'a ToolResult> {
-        let until = self.items[after..].iter().take_while(|item| assistant(item).is_none()).count();
-        for at in after..after + until {
-            let item = self.items[at];
-            if let Item::ToolResult(result) = item
-                && !self.used[at]
-                && result.call_id == id
-            {
-                self.used[at] = true;
-                return Some(result);
+    /// Where the results stand before the assistant speaks again, by the call they answer.
+    fn results_after(&self, start: usize) -> HashMap<&'a str, VecDeque<usize>> {
+        let mut open: HashMap<&'a str, VecDeque<usize>> = HashMap::new();
+        let until = self.items[start..].iter().take_while(|item| assistant(item).is_none());
+        for (at, item) in until.enumerate() {
+            if let Item::ToolResult(result) = item {
+                open.entry(&result.call_id).or_default().push_back(start + at);
             }
         }
-        None
+        open
+    }
+
+    fn take_result(&mut self, at: usize) -> Option<&'a ToolResult> {
+        self.used[at] = true;
+        match self.items[at] {
+            Item::ToolResult(result) => Some(result),
+            _ => None,
+        }
     }
 }
 
 /// The parts of adjacent assistant messages; a call whose id was there before gets a suffix.
 fn pieces<'a>(messages: &[&'a Message]) -> Vec<Piece<'a>> {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut pieces = Vec::new();
     for part in messages.iter().flat_map(|message| &message.parts) {
         let Part::ToolCall(call) = part else {
             pieces.push(Piece::Part(part));
             continue;
         };
-        let before = seen.iter().filter(|id| **id == call.id).count();
-        seen.push(&call.id);
-        let id = match before {
-            0 => Cow::Borrowed(call.id.as_str()),
-            n => Cow::Owned(format!("{}_{}", call.id, n + 1)),
+        let times = seen.entry(&call.id).or_default();
+        *times += 1;
+        let id = match *times {
+            1 => Cow::Borrowed(call.id.as_str()),
+            n => Cow::Owned(format!("{}_{n}", call.id)),
         };
         pieces.push(Piece::Call { call, id });
     }

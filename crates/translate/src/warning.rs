@@ -96,6 +96,8 @@ pub struct Warnings(Vec<Warning>);
 
 /// The header holds no more bytes than this, the final ellipsis aside.
 const HEADER_LIMIT: usize = 1024;
+/// More are not kept: nobody reads on, and a body may hold a hundred thousand reasons.
+const MOST: usize = 256;
 
 impl Warnings {
     /// Each warning.
@@ -124,9 +126,9 @@ impl Warnings {
         (!value.is_empty()).then_some(value)
     }
 
-    /// Adds what is not there yet.
+    /// Adds what is not there yet. Beyond 256 nothing is added.
     pub fn push(&mut self, warning: Warning) {
-        if !self.0.contains(&warning) {
+        if self.0.len() < MOST && !self.0.contains(&warning) {
             self.0.push(warning);
         }
     }

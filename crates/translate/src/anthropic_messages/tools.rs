@@ -12,6 +12,7 @@ use crate::{
         CallKind, Conversation, CustomTool, Field, FunctionTool, Item, Part, ServerTool,
         ServerToolKind, Tool, ToolChoice,
     },
+    names::Known,
     openai,
     restore::FREE_TEXT_SCHEMA,
     schema::{self, Loss},
@@ -257,7 +258,7 @@ fn web_search<'a>(
 
 /// The history calls tools that are no longer listed: each is declared, and none may be called.
 fn synthetic_tools<'a>(c: &'a Conversation, report: &mut Report) -> Vec<Json<'a>> {
-    let mut names = Vec::new();
+    let (mut names, mut known) = (Vec::new(), BTreeSet::new());
     let parts = c.items.iter().filter_map(|item| match item {
         Item::Message(message) => Some(&message.parts),
         _ => None,
@@ -265,7 +266,7 @@ fn synthetic_tools<'a>(c: &'a Conversation, report: &mut Report) -> Vec<Json<'a>
     for part in parts.flatten() {
         if let Part::ToolCall(call) = part {
             let name = NAMES.fit(call.namespace.as_deref(), &call.name);
-            if !names.contains(&name) {
+            if known.insert(name.clone()) {
                 names.push(name);
             }
         }
@@ -290,7 +291,8 @@ fn choice<'a>(
     report: &mut Report,
 ) -> Result<Option<Object<'a>>, Refusal> {
     let Some(choice) = &c.tool_choice else { return Ok(None) };
-    let tool = |name| Object::of("tool").with("name", NAMES.chosen(c, name));
+    let known = Known::of(c);
+    let tool = |name| Object::of("tool").with("name", NAMES.chosen(&known, name));
     let choice = match choice {
         ToolChoice::Auto => Object::of("auto"),
         ToolChoice::None => Object::of("none"),

@@ -1,5 +1,7 @@
 //! Contents and their parts as they stand in requests and answers.
 
+use std::collections::{HashMap, VecDeque};
+
 use crate::{
     envelope, ids,
     json::{Bad, Fields, Node, Raw},
@@ -25,8 +27,56 @@ pub(super) fn contents(body: &mut Fields<'_>) -> Result<Vec<Item>, Bad> {
 #[derive(Default)]
 struct Reader {
     items: Vec<Item>,
-    /// Calls of the nearest content of the model that wait for their result: name and id.
-    open: Vec<(String, String)>,
+    open: Open,
+}
+
+/// Calls of the nearest content of the model, and which of them wait for their result.
+#[derive(Default)]
+struct Open {
+    ids: Vec<Option<String>>,
+    by_id: HashMap<String, usize>,
+    by_name: HashMap<String, VecDeque<usize>>,
+    /// All calls before this one have their result.
+    first: usize,
+}
+
+impl Open {
+    fn push(&mut self, name: &str, id: &str) {
+        let at = self.ids.len();
+        self.ids.push(Some(id.to_owned()));
+        self.by_id.insert(id.to_owned(), at);
+        self.by_name.entry(name.to_owned()).or_default().push_back(at);
+    }
+
+    /// The id of the call a result answers: its own, the first open one of that name, the first.
+    fn answered(&mut self, id: Option<String>, name: &str) -> Option<String> {
+        if let Some(id) = id {
+            let at = self.by_id.get(&id).copied();
+            at.and_then(|at| self.ids[at].take());
+            return Some(id);
+        }
+        self.first_named(name).or_else(|| self.first_open())
+    }
+
+    fn first_named(&mut self, name: &str) -> Option<String> {
+        let queue = self.by_name.get_mut(name)?;
+        while let Some(at) = queue.pop_front() {
+            if let Some(id) = self.ids[at].take() {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    fn first_open(&mut self) -> Option<String> {
+        while self.first < self.ids.len() {
+            self.first += 1;
+            if let Some(id) = self.ids[self.first - 1].take() {
+                return Some(id);
+            }
+        }
+        None
+    }
 }
 
 impl Reader {
@@ -48,14 +98,14 @@ impl Reader {
     }
 
     fn model(&mut self, at: usize, nodes: Vec<Node<'_>>, extra: Extra) -> Result<(), Bad> {
-        self.open.clear();
+        self.open = Open::default();
         let mut parts = Vec::new();
         for (i, node) in nodes.into_iter().enumerate() {
             let synthetic = |name: &str| ids::in_history(at, i, name);
             let part =
                 part(node, Some(&synthetic)).map_err(|bad| bad.under(format!("parts[{i}]")))?;
             if let Part::ToolCall(call) = &part {
-                self.open.push((call.name.clone(), call.id.clone()));
+                self.open.push(&call.name, &call.id);
             }
             parts.push(part);
         }
@@ -95,7 +145,8 @@ impl Reader {
         let mut fields = fields.camel();
         let name = fields.string("name")?.unwrap_or_default();
         let id = fields.string("id")?.filter(|id| !id.is_empty());
-        let id = self.answered(id, &name);
+        let id = self.open.answered(id, &name);
+        let id = id.unwrap_or_else(|| format!("{}{}", ids::SYNTHETIC, ids::hex(&[&name], 12)));
         let response = fields.take("response");
         let mut result = ToolResult::new(id, Vec::new());
         if let Some(response) = response {
@@ -111,19 +162,6 @@ impl Reader {
         result.place = place;
         result.extra = fields.extra();
         Ok(result)
-    }
-
-    /// The id of the call a result answers: its own, the first open one of that name, the first.
-    fn answered(&mut self, id: Option<String>, name: &str) -> String {
-        let open = match &id {
-            Some(id) => self.open.iter().position(|(_, open)| open == id),
-            None => {
-                let named = self.open.iter().position(|(open, _)| open == name);
-                named.or((!self.open.is_empty()).then_some(0))
-            }
-        };
-        let found = open.map(|at| self.open.remove(at).1);
-        id.or(found).unwrap_or_else(|| format!("{}{}", ids::SYNTHETIC, ids::hex(&[name], 12)))
     }
 }
 

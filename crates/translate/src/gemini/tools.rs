@@ -10,6 +10,7 @@ use crate::{
         CallKind, Conversation, CustomTool, Field, FunctionTool, Native, ServerTool,
         ServerToolKind, Tool, ToolChoice,
     },
+    names::Known,
     restore::FREE_TEXT_SCHEMA,
     schema::{self, Loss},
     warning::{Code, Report},
@@ -250,7 +251,8 @@ pub(super) fn write_choice<'a>(
         ToolChoice::Allowed { required: true, names, .. } => ("ANY", names),
         ToolChoice::Allowed { required: false, names, .. } => ("VALIDATED", names),
     };
-    let names = names.iter().map(|name| NAMES.chosen(c, name));
+    let known = Known::of(c);
+    let names = names.iter().map(|name| NAMES.chosen(&known, name));
     let config = Object::new().with("mode", mode).some("allowedFunctionNames", names);
     Ok(Some(config))
 }

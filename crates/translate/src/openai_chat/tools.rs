@@ -9,7 +9,7 @@ use crate::{
         CallKind, Conversation, CustomTool, Field, FunctionTool, ServerTool, ServerToolKind, Tool,
         ToolChoice,
     },
-    names::OPENAI as NAMES,
+    names::{Known, OPENAI as NAMES},
     openai, schema,
     warning::{Code, Report},
 };
@@ -288,8 +288,10 @@ fn put_choice<'a>(
     none: bool,
     report: &mut Report,
 ) -> Result<(), Refusal> {
+    let known = Known::of(c);
     let named = |kind: &'static str, name| {
-        Json::from(Object::of(kind).with(kind, Object::new().with("name", NAMES.chosen(c, name))))
+        let tool = Object::new().with("name", NAMES.chosen(&known, name));
+        Json::from(Object::of(kind).with(kind, tool))
     };
     let choice = match &c.tool_choice {
         Some(ToolChoice::Server { value, .. }) if c.source == Protocol::OpenAiChat => value.into(),
@@ -305,7 +307,7 @@ fn put_choice<'a>(
         Some(ToolChoice::Named { name, kind: CallKind::Function }) => named("function", name),
         Some(ToolChoice::Named { name, kind: CallKind::Custom }) => named("custom", name),
         Some(ToolChoice::Allowed { required, names, .. }) => {
-            let tools: Vec<_> = names.iter().map(|name| named(kind_of(c, name), name)).collect();
+            let tools: Vec<_> = names.iter().map(|name| named(known.kind(name), name)).collect();
             let mode = if *required { "required" } else { "auto" };
             let allowed = Object::new().with("mode", mode).with("tools", tools);
             Object::of("allowed_tools").with("allowed_tools", allowed).into()
@@ -313,11 +315,6 @@ fn put_choice<'a>(
     };
     body.put("tool_choice", choice);
     Ok(())
-}
-
-fn kind_of(c: &Conversation, name: &str) -> &'static str {
-    let custom = |tool: &Tool| matches!(tool, Tool::Custom(tool) if tool.name == name);
-    if c.tools.iter().any(custom) { "custom" } else { "function" }
 }
 
 fn put_legacy<'a>(body: &mut Object<'a>, c: &'a Conversation) {

@@ -10,6 +10,7 @@ use crate::{
         CallKind, Conversation, CustomTool, Extra, Field, FunctionTool, Native, ServerTool,
         ServerToolKind, Tool, ToolChoice,
     },
+    names::Known,
     openai, schema,
     warning::{Code, Report},
 };
@@ -266,6 +267,7 @@ fn write_choice<'a>(
     report: &mut Report,
 ) -> Result<Option<Json<'a>>, Refusal> {
     let Some(choice) = &c.tool_choice else { return Ok(None) };
+    let known = Known::of(c);
     let named = |kind, name| Json::from(Object::of(kind).with("name", NAMES.fit(None, name)));
     Ok(Some(match choice {
         ToolChoice::Server { value, .. } if c.source == ME => value.into(),
@@ -282,7 +284,7 @@ fn write_choice<'a>(
         ToolChoice::Allowed { required, names, native } => {
             let own = native.as_ref().filter(|_| c.source == ME).map(Json::from);
             let list = || {
-                let each = names.iter().map(|name| named(kind_of(c, name), name));
+                let each = names.iter().map(|name| named(known.kind(name), name));
                 Json::Array(each.collect())
             };
             Object::of("allowed_tools")
@@ -291,9 +293,4 @@ fn write_choice<'a>(
                 .into()
         }
     }))
-}
-
-fn kind_of(c: &Conversation, name: &str) -> &'static str {
-    let custom = |tool: &Tool| matches!(tool, Tool::Custom(tool) if tool.name == name);
-    if c.tools.iter().any(custom) { "custom" } else { "function" }
 }
