@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use tollgate_core::{Caps, Protocol};
 
@@ -31,11 +31,11 @@ pub struct Fetched {
 /// once, in order. Nothing is fetched that the upstream fetches itself.
 pub fn wanted(conversation: &Conversation, to: Protocol, caps: &Caps) -> Vec<Wanted> {
     let mut out: Vec<Wanted> = Vec::new();
+    let mut known = HashSet::new();
     for item in &conversation.items {
         for media in parts(item).1.iter().filter_map(as_media) {
             let Source::Url(url) = &media.source else { continue };
-            let known = out.iter().any(|each| each.url == *url);
-            if !known && !codec(to).fetches(media.kind, caps) {
+            if !codec(to).fetches(media.kind, caps) && known.insert(url) {
                 out.push(Wanted { url: url.clone(), kind: media.kind });
             }
         }

@@ -1,5 +1,7 @@
 //! The messages of a request as its client wrote them.
 
+use std::collections::{HashMap, VecDeque};
+
 use super::reasoning;
 use crate::{
     ids,
@@ -27,8 +29,8 @@ pub(super) fn read(body: &mut Fields<'_>) -> Result<Vec<Item>, Bad> {
 #[derive(Default)]
 struct Reader {
     items: Vec<Item>,
-    /// Ids given to calls of the legacy form that wait for their result, with their names.
-    legacy: Vec<(String, String)>,
+    /// Ids given to calls of the legacy form that wait for their result, by name.
+    legacy: HashMap<String, VecDeque<String>>,
 }
 
 impl Reader {
@@ -57,7 +59,7 @@ impl Reader {
             let name = call.need("name")?;
             let id = ids::in_history(at, 0, &name);
             let args = Args::of_text(&call.string("arguments")?.unwrap_or_default());
-            self.legacy.push((name.clone(), id.clone()));
+            self.legacy.entry(name.clone()).or_default().push_back(id.clone());
             calls.push(ToolCall::new(id, name, args));
         }
         let mut parts = reasoning::read(&mut fields, &mut calls)?;
@@ -82,11 +84,8 @@ impl Reader {
 
     fn function_result(&mut self, at: usize, mut fields: Fields<'_>) -> Result<Item, Bad> {
         let name = fields.need("name")?;
-        let open = self.legacy.iter().position(|(called, _)| *called == name);
-        let id = match open {
-            Some(open) => self.legacy.remove(open).1,
-            None => ids::in_history(at, 0, &name),
-        };
+        let open = self.legacy.get_mut(&name).and_then(VecDeque::pop_front);
+        let id = open.unwrap_or_else(|| ids::in_history(at, 0, &name));
         let (plain, parts) = content(&mut fields)?;
         let mut result = ToolResult::new(id, parts);
         result.tool_name = Some(name);

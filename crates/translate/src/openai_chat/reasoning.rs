@@ -1,6 +1,8 @@
 //! Reasoning as compatible servers and their clients write it: `reasoning_content`, or
 //! `reasoning_details` whose `format` says whose values it holds.
 
+use std::collections::HashMap;
+
 use crate::{
     ids,
     json::{Bad, Fields, Json, Node, Object},
@@ -32,7 +34,8 @@ pub(super) fn read(fields: &mut Fields<'_>, calls: &mut [ToolCall]) -> Result<Ve
         let text = text.or(other).filter(|text| !text.is_empty());
         return Ok(text.map(unsigned).into_iter().collect());
     }
-    let mut reader = Details { parts: Vec::new(), open: None };
+    let ids = calls.iter().enumerate().map(|(at, call)| (call.id.clone(), at)).collect();
+    let mut reader = Details { parts: Vec::new(), open: None, ids };
     details.into_iter().for_each(|node| reader.detail(node, calls));
     Ok(reader.finish())
 }
@@ -45,6 +48,8 @@ struct Details {
     parts: Vec<Part>,
     /// Summaries that wait for their encrypted reasoning.
     open: Option<Reasoning>,
+    /// Which call has which id.
+    ids: HashMap<String, usize>,
 }
 
 impl Details {
@@ -77,7 +82,8 @@ impl Details {
         id: Option<String>,
         calls: &mut [ToolCall],
     ) {
-        if let Some(call) = calls.iter_mut().find(|call| Some(&call.id) == id.as_ref()) {
+        let call = id.as_ref().and_then(|id| self.ids.get(id)).copied();
+        if let Some(call) = call.and_then(|at| calls.get_mut(at)) {
             call.signature = Some(Opaque::new(vendor, OpaqueKind::Call, data));
             return;
         }

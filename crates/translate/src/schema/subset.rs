@@ -30,11 +30,13 @@ const KEPT: [&str; 20] = [
 
 /// References are followed so deep.
 const REFERENCES: usize = 8;
+/// A schema grows to so many schemas by its references: beyond, an object is any object.
+const MOST: usize = 4096;
 
 /// The OpenAPI subset of older Gemini models; `None` for an object without properties.
 pub(crate) fn openapi<'a>(schema: &'a Raw, loss: &mut Loss) -> Option<Json<'a>> {
     let tree = schema.tree();
-    let mut subset = Subset { root: &tree, loss };
+    let mut subset = Subset { root: &tree, loss, left: MOST };
     let object = subset.schema(&tree, 0);
     let empty =
         object.get("type").and_then(Json::as_str) == Some("OBJECT") && !object.has("properties");
@@ -44,6 +46,8 @@ pub(crate) fn openapi<'a>(schema: &'a Raw, loss: &mut Loss) -> Option<Json<'a>> 
 struct Subset<'a, 'b> {
     root: &'b Json<'a>,
     loss: &'b mut Loss,
+    /// How many schemas may still be written.
+    left: usize,
 }
 
 impl<'a> Subset<'a, '_> {
@@ -99,7 +103,8 @@ impl<'a> Subset<'a, '_> {
     }
 
     fn reference(&mut self, target: &str, references: usize) -> Object<'a> {
-        let found = (references < REFERENCES).then(|| self.find(target)).flatten();
+        self.left = self.left.saturating_sub(1);
+        let found = (references < REFERENCES && self.left > 0).then(|| self.find(target)).flatten();
         match found {
             Some(schema) => self.schema(&schema, references + 1),
             None => {
@@ -240,6 +245,24 @@ mod tests {
             r##"{"type":"object","properties":{"n":{"$ref":"#/$defs/N"}},"$defs":{"N":{"type":"object","properties":{"next":{"$ref":"#/$defs/N"}}}}}"##,
         );
         assert!(loss.downgraded && !schema.contains("$ref") && schema.len() < 800, "{schema}");
+    }
+
+    #[test]
+    fn references_cannot_make_a_schema_explode() {
+        let many = |to: &str| {
+            let each: Vec<_> =
+                (0..40).map(|i| format!(r##""p{i}":{{"$ref":"#/$defs/{to}"}}"##)).collect();
+            format!(r#"{{"type":"object","properties":{{{}}}}}"#, each.join(","))
+        };
+        let defs: Vec<_> =
+            (0..8).map(|i| format!(r#""d{i}":{}"#, many(&format!("d{}", i + 1)))).collect();
+        let leaf = r#""d8":{"type":"string"}"#;
+        let text = format!(
+            r##"{{"type":"object","properties":{{"a":{{"$ref":"#/$defs/d0"}}}},"$defs":{{{},{leaf}}}}}"##,
+            defs.join(",")
+        );
+        let (schema, loss) = subset(&text);
+        assert!(loss.downgraded && schema.len() < 1 << 20, "{}", schema.len());
     }
 
     #[test]
