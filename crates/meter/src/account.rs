@@ -8,16 +8,18 @@ use std::{
 use http::StatusCode;
 use tollgate_catalog::Occasion;
 use tollgate_core::{
-    Attempt, Body, Call, Class, Money, Operation, Outcome, Principal, Quality, Target, Usage,
+    Attempt, Body, Call, Class, Money, Operation, Outcome, Principal, Protocol, Quality, Target,
+    Usage,
 };
 use tollgate_wire::usage::Sent;
 
-use crate::{Charge, EndUser, Ending, Ledger, Prices, Tags};
+use crate::{Charge, EndUser, Ending, Ledger, Prices, Tags, prompt::prompt_bytes, span::Span};
 
 /// One attempt's account: opened with the request, settled exactly once.
 pub(crate) struct Account<L, P> {
     pub(crate) facts: Facts,
     pub(crate) outcome: Outcome,
+    pub(crate) span: Span,
     ledger: L,
     prices: P,
 }
@@ -30,7 +32,8 @@ pub(crate) struct Facts {
     principal: Option<Arc<Principal>>,
     tags: Tags,
     user: Option<Box<str>>,
-    input_bytes: u64,
+    /// What an estimate may build on.
+    pub(crate) sent: Sent,
     at: SystemTime,
     pub(crate) began: Instant,
     pub(crate) head: Option<(StatusCode, Duration)>,
@@ -51,7 +54,12 @@ impl Facts {
             principal: extensions.get().cloned(),
             tags: extensions.get().cloned().unwrap_or_default(),
             user: user.or_else(|| call.user.clone()),
-            input_bytes: request.body().frames().map_or(0, |frames| frames.len() as u64),
+            sent: Sent {
+                input_bytes: request.body().frames().map_or(0, prompt_bytes),
+                output_limit: call.output_limit,
+                candidates: call.candidates,
+                hidden_reasoning: 0,
+            },
             call,
             at: SystemTime::now(),
             began: Instant::now(),
@@ -60,29 +68,28 @@ impl Facts {
         }
     }
 
-    /// What an estimate may build on.
-    pub(crate) fn sent(&self) -> Sent {
-        Sent {
-            input_bytes: self.input_bytes,
-            output_limit: self.call.output_limit,
-            candidates: self.call.candidates,
-            hidden_reasoning: 0,
-        }
+    /// The protocol the upstream speaks.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.target.as_ref().map_or(self.call.protocol, |target| target.protocol)
     }
 
     /// How an attempt ended of which nobody wanted the rest.
     pub(crate) fn given_up(&self) -> Ending {
+        use tollgate_core::{Cause, Ending as Ended};
         match self.attempt.ending() {
             None => Ending::Cancelled,
-            Some(tollgate_core::Ending::Hedged) => Ending::Hedged,
-            Some(_) => Ending::Failed(Class::Timeout),
+            Some(Ended::Hedged) => Ending::Hedged,
+            Some(Ended::Failed(Cause::Connect)) => Ending::Failed(Class::Connect),
+            Some(Ended::Failed(Cause::Deadline)) => Ending::Failed(Class::Timeout),
+            Some(_) => Ending::Failed(Class::ServerError),
         }
     }
 }
 
 impl<L: Ledger, P: Prices> Account<L, P> {
     pub(crate) fn new(facts: Facts, outcome: Outcome, ledger: L, prices: P) -> Self {
-        Self { facts, outcome, ledger, prices }
+        let span = Span::begin(&facts);
+        Self { facts, outcome, span, ledger, prices }
     }
 
     /// What a usage costs.
@@ -103,24 +110,27 @@ impl<L: Ledger, P: Prices> Account<L, P> {
 
     /// Settles an attempt whose usage was read, or estimated.
     pub(crate) fn used(self, ending: Ending, usage: Usage) -> Settled<L::Recording> {
-        let bill = match self.facts.call.operation {
-            Operation::CountTokens => Bill::Free,
-            _ if usage.quality == Quality::Absent => Bill::Unknown,
+        let bill = match usage.quality {
+            Quality::Absent => Bill::Unknown,
             _ => Bill::Priced,
         };
         self.settle(ending, usage, bill)
     }
 
-    /// Settles an attempt nobody can price: the operation tells no usage.
+    /// Settles an attempt whose operation tells no usage: it is free, or nobody knows.
     pub(crate) fn unread(self, ending: Ending) -> Settled<L::Recording> {
-        self.settle(ending, Usage::default(), Bill::Unknown)
+        let bill = match self.facts.call.operation {
+            Operation::CountTokens | Operation::ListModels | Operation::GetModel => Bill::Free,
+            _ => Bill::Unknown,
+        };
+        self.settle(ending, Usage::default(), bill)
     }
 
     fn settle(self, ending: Ending, usage: Usage, bill: Bill) -> Settled<L::Recording> {
         let took = self.facts.began.elapsed();
         let target = self.facts.target.as_deref().filter(|_| bill == Bill::Priced);
         let priced = target.map(|t| self.prices.price(t, &usage, &self.occasion()));
-        let Self { facts, outcome, ledger, .. } = self;
+        let Self { facts, outcome, span, ledger, .. } = self;
         let cost = match bill {
             Bill::Free => Some(Money::ZERO),
             _ => priced.as_ref().and_then(|priced| priced.cost()),
@@ -147,6 +157,7 @@ impl<L: Ledger, P: Prices> Account<L, P> {
             first_content: facts.first_content,
             took,
         };
+        span.end(&charge);
         Settled { cost, recording: ledger.record(charge) }
     }
 }

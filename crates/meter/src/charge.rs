@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration, time::SystemTime};
 
 use tollgate_catalog::Priced;
-use tollgate_core::{CallId, Class, Money, Operation, Principal, Protocol, Target, Usage};
+use tollgate_core::{CallId, Class, Money, Operation, Principal, Protocol, Quality, Target, Usage};
 
 /// What one attempt used and cost: a row of the ledger.
 ///
@@ -48,6 +48,25 @@ pub struct Charge {
     pub first_content: Option<Duration>,
     /// From the attempt's begin to its end.
     pub took: Duration,
+}
+
+impl Charge {
+    /// Whether anything is known of what it used, counted by the upstream or by us.
+    pub fn tells_usage(&self) -> bool {
+        self.usage.quality != Quality::Absent
+    }
+
+    /// The word for how far its usage can be trusted: `exact`, `partial`, `estimated`,
+    /// `inconsistent` or `absent`.
+    pub fn quality_word(&self) -> &'static str {
+        match self.usage.quality {
+            Quality::Exact => "exact",
+            Quality::Partial => "partial",
+            Quality::Estimated => "estimated",
+            Quality::Inconsistent => "inconsistent",
+            Quality::Absent => "absent",
+        }
+    }
 }
 
 /// How an attempt ended.

@@ -6,10 +6,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
-use tollgate_core::{Body, BoxError, Call, Class, Failure, Operation, Refusal, Sent, Usage};
-use tollgate_wire::{InspectFuture, dialect, usage::Profile};
+use tollgate_core::{Body, BoxError, Class, Failure, Protocol, Refusal, Sent, Usage};
+use tollgate_wire::{
+    InspectFuture, dialect,
+    usage::{Forwarded, Profile},
+};
 use tower_service::Service;
 
 use crate::{
@@ -17,6 +20,7 @@ use crate::{
     account::Account,
     drain::Drain,
     meter::{Meter, Undo},
+    span::Span,
 };
 
 pin_project! {
@@ -43,6 +47,9 @@ pub(crate) struct Calling<L: Ledger, P: Prices> {
     pub(crate) profile: Option<Profile>,
     pub(crate) undo: Undo,
     pub(crate) drain: Option<Drain>,
+    pub(crate) span: Span,
+    /// The inner service's future was polled: the request may have left.
+    pub(crate) is_sent: bool,
 }
 
 impl<S: Service<Request<Body>>, L: Ledger, P: Prices, B> ResponseFuture<S, L, P, B> {
@@ -72,7 +79,7 @@ where
         loop {
             let next = match state.as_mut().project() {
                 StateProj::Calling { future, calling } => {
-                    return Poll::Ready(match ready!(future.poll(cx)) {
+                    return Poll::Ready(match ready!(calling.poll(future, cx)) {
                         Ok(response) => Ok(calling.answered(response)),
                         Err(error) => {
                             calling.failed();
@@ -102,6 +109,24 @@ where
 }
 
 impl<L: Ledger, P: Prices> Calling<L, P> {
+    /// Of a request nobody knows anything of.
+    pub(crate) fn none() -> Self {
+        Self {
+            account: None,
+            profile: None,
+            undo: Undo::default(),
+            drain: None,
+            span: Span::none(),
+            is_sent: false,
+        }
+    }
+
+    fn poll<F: Future>(&mut self, future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.is_sent = true;
+        let _entered = self.span.enter();
+        future.poll(cx)
+    }
+
     fn answered<R>(&mut self, response: Response<R>) -> Response<MeterBody<R, L, P>>
     where
         R: http_body::Body<Data = Bytes> + Send + 'static,
@@ -110,23 +135,23 @@ impl<L: Ledger, P: Prices> Calling<L, P> {
         let Some(mut account) = self.account.take() else { return response.map(MeterBody::pass) };
         let (mut head, body) = response.into_parts();
         head.extensions.insert(account.outcome.clone());
-        if let Some(class) = said_no(&head, &account.facts.call) {
+        let protocol = account.facts.protocol();
+        if let Some(class) = said_no(&head, protocol) {
             account.facts.head = answered_by_upstream(&head).then(|| at(&account, head.status));
             // Nothing is charged for an error before the first content.
             let recording = account.free(Ending::Failed(class)).recording;
             return Response::from_parts(head, MeterBody::settled(body, recording));
         }
         account.facts.head = Some(at(&account, head.status));
-        let call = account.facts.call.clone();
-        let protocol = account.facts.target.as_ref().map_or(call.protocol, |t| t.protocol);
-        let meter = self
-            .profile
-            .and_then(|profile| Meter::of(&call, protocol, profile, &head.headers, self.undo));
+        let meter = self.profile.and_then(|profile| {
+            Meter::of(&account.facts.call, protocol, profile, &head.headers, self.undo)
+        });
+        let left = announced(&head.headers);
         if meter.as_ref().is_some_and(Meter::changes_length) {
             head.headers.remove(header::CONTENT_LENGTH);
         }
         let drain = self.drain.take();
-        Response::from_parts(head, MeterBody::metered(body, meter, account, drain))
+        Response::from_parts(head, MeterBody::metered(body, meter, account, drain, left))
     }
 
     /// The inner service failed without an answer.
@@ -137,22 +162,20 @@ impl<L: Ledger, P: Prices> Calling<L, P> {
     }
 }
 
-/// Dropped without an answer: the client left, or another attempt was faster. What it read is
-/// charged, for it may have been sent.
+/// Dropped without an answer: the client left, or another attempt was faster. What was sent is
+/// charged, for it may have been read; what somebody of ours ended before any answer is not.
 impl<L: Ledger, P: Prices> Drop for Calling<L, P> {
     fn drop(&mut self) {
         let Some(account) = self.account.take() else { return };
         let ending = account.facts.given_up();
-        let estimated = self.profile.filter(|_| ending != Ending::Failed(Class::Timeout));
-        let settled = match estimated {
+        let settled = match self.profile {
+            _ if !self.is_sent || matches!(ending, Ending::Failed(_)) => account.free(ending),
             Some(_) => {
-                let sent = account.facts.sent();
-                let forwarded = tollgate_wire::usage::Forwarded::new(account.facts.call.protocol);
-                let usage = forwarded.estimate(Usage::default(), &sent);
+                let forwarded = Forwarded::new(account.facts.protocol());
+                let usage = forwarded.estimate(Usage::default(), &account.facts.sent);
                 account.used(ending, usage)
             }
-            None if account.facts.call.operation == Operation::Other => account.unread(ending),
-            None => account.free(ending),
+            None => account.unread(ending),
         };
         drop(settled.recording);
     }
@@ -162,16 +185,21 @@ fn at<L, P>(account: &Account<L, P>, status: StatusCode) -> (StatusCode, std::ti
     (status, account.facts.began.elapsed())
 }
 
-/// The class of an answer that is an error.
-fn said_no(head: &http::response::Parts, call: &Call) -> Option<Class> {
+/// The class of an answer that is an error. Of an upstream's own, as far as its head tells.
+fn said_no(head: &http::response::Parts, protocol: Protocol) -> Option<Class> {
     if let Some(failure) = head.extensions.get::<Failure>() {
         return Some(failure.class);
     }
     if let Some(refusal) = head.extensions.get::<Refusal>() {
         return Some(refusal.class);
     }
-    let fails = head.status.is_client_error() || head.status.is_server_error();
-    fails.then(|| dialect(call.protocol).classify(head.status, &head.headers, b"").class)
+    let fails = !head.status.is_success();
+    fails.then(|| dialect(protocol).classify(head.status, &head.headers, b"").class)
+}
+
+/// How many bytes of body a head announces.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Whether the head is the upstream's, not that of a layer inside this one.

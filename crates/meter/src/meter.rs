@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use memchr::memmem;
-use tollgate_core::{Call, Class, Frames, Protocol, Quality, StreamError, Usage};
-use tollgate_sse::{Decoder, Framing, Tail};
+use tollgate_core::{Call, Class, Frames, Operation, Protocol, Quality, StreamError, Usage};
+use tollgate_sse::{Decoder, Framing, Media, Tail};
 use tollgate_wire::{
     Automaton, Seen, dialect,
+    json::{self, Object},
     usage::{Forwarded, Profile, Reader, Sent, is_extra_usage_chunk, with_cost},
 };
 
@@ -25,17 +26,16 @@ pub(crate) struct Undo {
 
 /// Reads usage from an answer's bytes, and says which bytes leave.
 pub(crate) struct Meter {
+    protocol: Protocol,
     reader: Reader,
     forwarded: Forwarded,
+    /// What was told, once a JSON answer is whole.
+    told: Option<Usage>,
     kind: Kind,
 }
 
 enum Kind {
-    /// A JSON answer: its frames, kept for an estimate, and held where the cost goes into them.
-    Whole {
-        frames: Vec<Bytes>,
-        held: bool,
-    },
+    Whole(Whole),
     Events(Box<Events>),
 }
 
@@ -47,6 +47,8 @@ struct Events {
     failed: Option<Class>,
     undo: Undo,
     cut: Cut,
+    /// The last event was taken out.
+    took_out: bool,
 }
 
 impl Meter {
@@ -60,7 +62,7 @@ impl Meter {
         undo: Undo,
     ) -> Option<Self> {
         let kind = match framing(call, protocol, headers)? {
-            None => Kind::Whole { frames: Vec::new(), held: undo.cost },
+            None => Kind::Whole(Whole::new(undo.cost, call.operation == Operation::Generate)),
             Some(framing) => Kind::Events(Box::new(Events {
                 decoder: Some(Decoder::new(framing)),
                 automaton: dialect(protocol).automaton(call),
@@ -68,15 +70,17 @@ impl Meter {
                 failed: None,
                 undo,
                 cut: Cut::default(),
+                took_out: false,
             })),
         };
-        Some(Self { reader: Reader::new(profile), forwarded: Forwarded::new(protocol), kind })
+        let (reader, forwarded) = (Reader::new(profile), Forwarded::new(protocol));
+        Some(Self { protocol, reader, forwarded, told: None, kind })
     }
 
     /// Whether the length of what leaves is not that of what comes.
     pub(crate) fn changes_length(&self) -> bool {
         match &self.kind {
-            Kind::Whole { held, .. } => *held,
+            Kind::Whole(whole) => whole.held,
             Kind::Events(events) => events.undo.strip || events.undo.cost,
         }
     }
@@ -90,10 +94,9 @@ impl Meter {
         out: &mut VecDeque<Bytes>,
     ) -> Option<Bytes> {
         match &mut self.kind {
-            Kind::Whole { frames, held } => {
+            Kind::Whole(whole) => {
                 self.reader.part(&frame);
-                frames.push(frame.clone());
-                (!*held).then_some(frame)
+                whole.frame(frame, &mut self.forwarded, out)
             }
             Kind::Events(events) => {
                 let mut to = To { reader: &mut self.reader, forwarded: &mut self.forwarded, out };
@@ -107,10 +110,17 @@ impl Meter {
         matches!(&self.kind, Kind::Events(events) if events.has_content)
     }
 
-    /// Reads what is left when the answer ended as it should. Returns how it ended.
+    /// Reads what is left when the body ended as it should. Returns how the answer ended.
     pub(crate) fn end(&mut self, out: &mut VecDeque<Bytes>) -> Ending {
         match &mut self.kind {
-            Kind::Whole { .. } => Ending::Complete,
+            Kind::Whole(whole) => {
+                let told = self.reader.so_far(true);
+                if told.quality != Quality::Absent {
+                    self.told = Some(told);
+                    return Ending::Complete;
+                }
+                whole.judge(self.protocol, &mut self.forwarded)
+            }
             Kind::Events(events) => {
                 let mut to = To { reader: &mut self.reader, forwarded: &mut self.forwarded, out };
                 events.end(&mut to)
@@ -121,30 +131,152 @@ impl Meter {
     /// Whether the client has all there is to an answer it does not want the rest of.
     pub(crate) fn is_complete(&self) -> bool {
         match &self.kind {
-            Kind::Whole { .. } => false,
+            Kind::Whole(_) => false,
             Kind::Events(events) => events.failed.is_none() && events.automaton.is_complete(true),
         }
     }
 
-    /// What an answer used that ended so: as it told, else estimated from what went by.
-    pub(crate) fn usage(&mut self, ending: Ending, sent: &Sent) -> Usage {
-        let told = self.reader.so_far(ending == Ending::Complete);
-        if let Kind::Whole { frames, .. } = &mut self.kind
-            && matches!(told.quality, Quality::Absent)
-        {
-            self.forwarded.answer(&Frames::new(std::mem::take(frames)).joined());
-        }
-        self.forwarded.estimate(told, sent)
+    /// Whether there is nothing to learn from the rest of an answer: it is complete, and told its
+    /// usage.
+    pub(crate) fn is_told(&self) -> bool {
+        self.is_complete() && self.reader.so_far(true).quality == Quality::Exact
     }
 
-    /// What of a held answer leaves, once its cost is known.
-    pub(crate) fn release(&mut self, cost: Option<&str>) -> Option<Bytes> {
-        let Kind::Whole { frames, held: true } = &mut self.kind else { return None };
-        let whole = Frames::new(std::mem::take(frames)).joined();
-        Some(match cost {
-            Some(cost) => with_cost(&whole, cost),
-            None => whole,
-        })
+    /// What an answer used that ended so: as it told, else estimated from what went by. `None` for
+    /// one that failed before it said anything.
+    pub(crate) fn usage(&mut self, ending: Ending, sent: &Sent) -> Option<Usage> {
+        let complete = ending == Ending::Complete;
+        if let Some(told) = self.told.take().filter(|_| complete) {
+            return Some(told);
+        }
+        let told = self.reader.so_far(complete);
+        let absent = told.quality == Quality::Absent;
+        if absent && matches!(ending, Ending::Failed(_)) && !self.has_begun() {
+            return None;
+        }
+        if let Kind::Whole(whole) = &mut self.kind
+            && absent
+        {
+            whole.count(&mut self.forwarded);
+        }
+        Some(self.forwarded.estimate(told, sent))
+    }
+
+    /// Whether any of the answer proper went by.
+    fn has_begun(&self) -> bool {
+        match &self.kind {
+            Kind::Whole(whole) => whole.has_begun,
+            Kind::Events(events) => events.has_content,
+        }
+    }
+
+    /// Lets a held answer leave, with its cost, which is known now.
+    pub(crate) fn release(
+        &mut self,
+        cost: impl FnOnce() -> Option<String>,
+        out: &mut VecDeque<Bytes>,
+    ) {
+        let Kind::Whole(whole) = &mut self.kind else { return };
+        if whole.held {
+            let text = whole.joined();
+            out.push_back(match cost() {
+                Some(cost) => with_cost(&text, &cost),
+                None => text,
+            });
+        }
+    }
+}
+
+/// A JSON answer: its frames, kept for an estimate, and held where the cost goes into them.
+struct Whole {
+    frames: Vec<Bytes>,
+    size: usize,
+    held: bool,
+    /// It is an answer whose text counts.
+    speaks: bool,
+    has_begun: bool,
+    /// It is too large to be kept; or its text was counted.
+    is_counted: bool,
+}
+
+impl Whole {
+    /// More than this is not kept for an estimate: the rest is known by its length.
+    const KEPT: usize = 1 << 20;
+    /// More than this is not held for its cost.
+    const HELD: usize = 32 << 20;
+
+    fn new(held: bool, speaks: bool) -> Self {
+        let frames = Vec::new();
+        Self { frames, size: 0, held, speaks, has_begun: false, is_counted: false }
+    }
+
+    fn frame(
+        &mut self,
+        frame: Bytes,
+        forwarded: &mut Forwarded,
+        out: &mut VecDeque<Bytes>,
+    ) -> Option<Bytes> {
+        self.has_begun |= frame.trim_ascii_start().starts_with(b"{") || self.size > 0;
+        if self.is_counted {
+            self.length(frame.len(), forwarded);
+            return Some(frame);
+        }
+        self.size += frame.len();
+        self.frames.push(frame.clone());
+        if self.size <= if self.held { Self::HELD } else { Self::KEPT } {
+            return (!self.held).then_some(frame);
+        }
+        self.let_go(forwarded, out).then_some(frame)
+    }
+
+    /// Gives up on keeping the frames. Returns whether they have left before.
+    fn let_go(&mut self, forwarded: &mut Forwarded, out: &mut VecDeque<Bytes>) -> bool {
+        let frames = std::mem::take(&mut self.frames);
+        self.is_counted = true;
+        self.length(self.size, forwarded);
+        if std::mem::take(&mut self.held) {
+            out.extend(frames);
+            return false;
+        }
+        true
+    }
+
+    fn length(&self, bytes: usize, forwarded: &mut Forwarded) {
+        if self.speaks {
+            forwarded.length(bytes);
+        }
+    }
+
+    fn joined(&mut self) -> Bytes {
+        let whole = Frames::new(std::mem::take(&mut self.frames)).joined();
+        self.frames.push(whole.clone());
+        whole
+    }
+
+    /// Says of an answer without usage how it ended.
+    fn judge(&mut self, protocol: Protocol, forwarded: &mut Forwarded) -> Ending {
+        if self.is_counted {
+            return Ending::Complete;
+        }
+        let text = self.joined();
+        if !json::is_valid(&text) {
+            return Ending::Failed(StreamError::truncated().class());
+        }
+        if let Some(fault) = dialect(protocol).error_in_answer(Object::new(&text)) {
+            // What the upstream says is no answer, and costs nothing.
+            self.has_begun = false;
+            return Ending::Failed(fault.class);
+        }
+        self.count(forwarded);
+        Ending::Complete
+    }
+
+    /// Counts the text of what is kept.
+    fn count(&mut self, forwarded: &mut Forwarded) {
+        if self.speaks && !self.is_counted {
+            forwarded.answer(&self.joined());
+        }
+        self.is_counted = true;
     }
 }
 
@@ -156,6 +288,10 @@ impl Events {
         }
         if let Some(mut decoder) = self.decoder.take() {
             decoder.push(frame.clone());
+            if self.took_out {
+                // The end of a line may be cut in two.
+                self.cut.forget(decoder.position());
+            }
             self.decoder = self.events(&mut decoder, cost, to).then_some(decoder);
         }
         if !cuts {
@@ -175,13 +311,17 @@ impl Events {
             let (read, told) = (event.event(), self.undo.told(event.data()));
             self.event(read, to);
             let upto = decoder.position();
+            self.took_out = matches!(told, Told::Ours);
             match told {
                 Told::Ours => self.cut.forget(upto),
                 Told::Nothing => self.cut.release(upto, to.out),
                 Told::Usage => {
                     let event = self.cut.joined(upto);
                     let cost = cost(&to.reader.so_far(true));
-                    to.out.push_back(cost.map_or(event.clone(), |cost| with_cost(&event, &cost)));
+                    to.out.push_back(match cost {
+                        Some(cost) => with_cost(&event, &cost),
+                        None => event,
+                    });
                 }
             }
         }
@@ -250,36 +390,35 @@ impl Undo {
     fn told(self, data: &[u8]) -> Told {
         match () {
             () if self.strip && is_extra_usage_chunk(data) => Told::Ours,
-            () if self.cost && memmem::find(data, b"\"usage\"").is_some() => Told::Usage,
+            () if self.cost && tells_usage(data) => Told::Usage,
             () => Told::Nothing,
         }
     }
 }
 
-/// How a body is framed: `Some(None)` a JSON text, `None` nobody knows.
-fn framing(call: &Call, protocol: Protocol, headers: &HeaderMap) -> Option<Option<Framing>> {
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return None;
-    }
-    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
-    let array = call.json_array && protocol == Protocol::Gemini;
-    match kind.as_deref() {
-        Some(kind) if kind.starts_with(b"text/event-stream") => Some(Some(Framing::Sse)),
-        Some(kind) if kind.starts_with(b"application/json") && array => {
-            Some(Some(Framing::JsonArray))
-        }
-        None if array => Some(Some(Framing::JsonArray)),
-        None if call.stream => Some(Some(Framing::Sse)),
-        Some(kind) if kind.starts_with(b"application/") && json(kind) => Some(None),
-        None => Some(None),
-        _ => None,
-    }
+/// Whether there is a usage that is not null: many chunks of a stream say that there is none.
+fn tells_usage(data: &[u8]) -> bool {
+    const USAGE: &[u8] = b"\"usage\"";
+    memmem::find_iter(data, USAGE).any(|at| {
+        let value = data[at + USAGE.len()..].trim_ascii_start().strip_prefix(b":");
+        value.is_some_and(|value| value.trim_ascii_start().starts_with(b"{"))
+    })
 }
 
-fn json(kind: &[u8]) -> bool {
-    let end = kind.iter().position(|byte| *byte == b';').unwrap_or(kind.len());
-    let kind = kind[..end].trim_ascii();
-    kind == b"application/json" || kind.ends_with(b"+json")
+/// How a body is framed: `Some(None)` a JSON text, `None` nobody knows.
+fn framing(call: &Call, protocol: Protocol, headers: &HeaderMap) -> Option<Option<Framing>> {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return None;
+    }
+    let array = call.stream && call.json_array && protocol == Protocol::Gemini;
+    match Media::of(headers) {
+        Media::EventStream => Some(Some(Framing::Sse)),
+        Media::Json | Media::Missing if array => Some(Some(Framing::JsonArray)),
+        Media::Missing if call.stream => Some(Some(Framing::Sse)),
+        Media::Json | Media::Missing => Some(None),
+        Media::Other => None,
+    }
 }
 
 /// Bytes that came and did not leave yet, with their place in the stream.

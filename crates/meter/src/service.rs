@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use tollgate_core::{Body, BoxError, Call, Operation, Outcome, Protocol, Target};
 use tollgate_wire::usage::{Profile, ask};
 use tower_service::Service;
@@ -18,7 +18,7 @@ use crate::{
     meter::Undo,
 };
 
-/// Middleware that meters. See the [module](crate).
+/// Service that records one charge for each attempt. See the [crate](crate).
 pub struct Meter<S, L, P> {
     inner: S,
     layer: MeterLayer<L, P>,
@@ -68,22 +68,23 @@ impl<L: Ledger + Clone, P: Prices + Clone> MeterLayer<L, P> {
         let extensions = request.extensions();
         let target = extensions.get::<Arc<Target>>().or(target.as_ref()).cloned();
         let Some(call) = extensions.get::<Call>().cloned() else {
-            return Calling { account: None, profile: None, undo: Undo::default(), drain: None };
+            return Calling::none();
         };
         let outcome = extensions.get::<Outcome>().cloned().unwrap_or_default();
         let protocol = target.as_ref().map_or(call.protocol, |target| target.protocol);
-        let profile = profile(protocol, target.as_deref(), &call);
+        let profile = profile(protocol, target.as_deref(), call.operation);
         let undo = profile.map_or_else(Undo::default, |profile| asked(request, &call, profile));
         let drain = drains.as_ref().zip(target.as_deref()).and_then(|(drains, t)| drains.of(t));
         let facts = Facts::new(call, target, request);
         let account = Account::new(facts, outcome, self.ledger.clone(), self.prices.clone());
-        Calling { account: Some(Box::new(account)), profile, undo, drain }
+        let span = account.span.clone();
+        Calling { account: Some(Box::new(account)), profile, undo, drain, span, is_sent: false }
     }
 }
 
 /// How the usage is told; `None` for operations that tell none.
-fn profile(protocol: Protocol, target: Option<&Target>, call: &Call) -> Option<Profile> {
-    let tells = matches!(call.operation, Operation::Generate | Operation::Embed);
+fn profile(protocol: Protocol, target: Option<&Target>, operation: Operation) -> Option<Profile> {
+    let tells = matches!(operation, Operation::Generate | Operation::Embed);
     tells.then(|| Profile::of(protocol, target.map_or("", |target| &target.kind)))
 }
 
@@ -96,6 +97,9 @@ fn asked(request: &mut Request<Body>, call: &Call, profile: Profile) -> Undo {
     let Some(asked) = request.body().frames().and_then(|frames| ask(frames, profile).ok()) else {
         return Undo::default();
     };
+    if let Some(length) = request.headers_mut().get_mut(header::CONTENT_LENGTH) {
+        *length = asked.body.len().into();
+    }
     request.body_mut().set_frames(asked.body);
     Undo { strip: asked.strip, cost: asked.cost }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 use tollgate_core::{CallId, KeyId, Money};
-use tollgate_meter::{Charge, Ledger, MemoryLedger};
+use tollgate_meter::{Charge, Ledger, MemoryLedger, Metrics};
 use tollgate_store::{CallRecord, SqliteStore, StoreError};
 
 /// How long a question waits for the charges of the last moment.
@@ -23,8 +23,8 @@ pub enum Books {
     None,
     /// In memory, for tests. Never forgets.
     Memory(MemoryLedger),
-    /// In a file.
-    Store(SqliteStore),
+    /// In a file, counted as they pass.
+    Store(Metrics<SqliteStore>),
 }
 
 impl Ledger for Books {
@@ -78,7 +78,8 @@ impl Books {
         let spent_usd = match self {
             Self::None => Money::ZERO,
             Self::Memory(ledger) => of_key(ledger, key),
-            Self::Store(store) => {
+            Self::Store(counted) => {
+                let store = counted.inner();
                 store.flush(LAST_MOMENT);
                 store.spent(key, SystemTime::UNIX_EPOCH)?
             }
@@ -91,7 +92,8 @@ impl Books {
     ///
     /// Errors: the store cannot be read.
     pub fn call(&self, id: CallId, key: Option<&KeyId>) -> Result<Option<CallRecord>, StoreError> {
-        let Self::Store(store) = self else { return Ok(None) };
+        let Self::Store(counted) = self else { return Ok(None) };
+        let store = counted.inner();
         store.flush(LAST_MOMENT);
         store.call(id, key)
     }

@@ -8,6 +8,7 @@ mod config;
 mod counts;
 mod discovery;
 mod logs;
+mod measures;
 mod names;
 mod reload;
 mod serve;
@@ -22,6 +23,7 @@ pub use self::{
     counts::Counts,
     discovery::Discovery,
     logs::Logs,
+    measures::Measures,
     names::{Endpoint, Names, Provider},
     reload::{Reload, StoredKeys, Watched},
     serve::{

@@ -4,7 +4,9 @@ use std::{fmt, io::Write};
 
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    EnvFilter, Layer, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan,
+};
 
 /// How many lines may wait for the sink.
 const WAITING: usize = 8192;
@@ -24,7 +26,7 @@ impl Logs {
         sink: W,
         filter: EnvFilter,
         ansi: bool,
-    ) -> (impl Subscriber + Send + Sync, Self) {
+    ) -> (impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync, Self) {
         let queue = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING);
         let (writer, worker) = queue.thread_name("logs").finish(sink);
         let lost = writer.error_counter();
@@ -37,12 +39,16 @@ impl Logs {
     }
 }
 
-fn subscriber<W>(writer: W, filter: EnvFilter, ansi: bool) -> impl Subscriber + Send + Sync
+fn subscriber<W>(
+    writer: W,
+    filter: EnvFilter,
+    ansi: bool,
+) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter);
-    lines.with_ansi(ansi).with_writer(writer).finish()
+    let lines = tracing_subscriber::fmt::layer().with_ansi(ansi).with_writer(writer);
+    tracing_subscriber::registry().with(lines.with_filter(filter))
 }
 
 impl fmt::Debug for Logs {

@@ -8,14 +8,18 @@ mod price;
 mod run;
 mod spend;
 mod store;
+mod traces;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use tollgate_gateway::Logs;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt};
 
-use self::cli::{Cli, Command};
+use self::{
+    cli::{Cli, Command},
+    traces::Traces,
+};
 
 /// About a hundred small allocations a request: this one needs a third of the instructions of
 /// glibc's, and gives memory back.
@@ -27,7 +31,13 @@ pub(crate) type Failed = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let logs = logs();
+    let (logs, traces) = match logs() {
+        Ok(both) => both,
+        Err(error) => {
+            eprintln!("tollgate: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let done = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => run::serve(&cli.options),
         Command::Check => run::check(&cli.options),
@@ -40,6 +50,9 @@ fn main() -> ExitCode {
         Command::Migrate { check } => store::migrate(check, &cli.options),
         Command::Price(asked) => price::run(&asked, &cli.options),
     };
+    if let Some(traces) = traces {
+        traces.end();
+    }
     if logs.dropped() > 0 {
         tracing::warn!(lines = logs.dropped(), "log lines were dropped: their sink was too slow");
     }
@@ -52,13 +65,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// What is logged unless `RUST_LOG` says otherwise: attempts are spans for collectors of traces.
+const USUAL: &str = "info,tollgate_meter=off";
+
 /// Logs go to standard error; `RUST_LOG` says how much. Never bodies, never secrets. A slow sink
 /// costs lines, never time.
-fn logs() -> Logs {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn logs() -> Result<(Logs, Option<Traces>), Failed> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL));
     let ansi = std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     let (subscriber, logs) = Logs::to(std::io::stderr(), filter, ansi);
     // Fails only where another was set before, and this is the first thing the program does.
+    let traces = Traces::from_env()?;
+    let subscriber = subscriber.with(traces.as_ref().map(Traces::layer));
     let _ = tracing::subscriber::set_global_default(subscriber);
-    logs
+    Ok((logs, traces))
 }

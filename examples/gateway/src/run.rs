@@ -14,10 +14,11 @@ use tokio::{
     time::MissedTickBehavior,
 };
 use tollgate_gateway::{
-    Books, Config, ConfigError, Counts, Discovery, Leaf, Offer, Options, Predecessor, Readiness,
-    Reload, Server, ServerConfig, SharedState, Signal, Tls, Watched, bind, stack,
+    Books, Config, ConfigError, Counts, Discovery, Leaf, Measures, Offer, Options, Predecessor,
+    Readiness, Reload, Server, ServerConfig, SharedState, Signal, Tls, Watched, bind, stack,
 };
 use tollgate_keys::NewKey;
+use tollgate_meter::Metrics;
 use tollgate_store::SqliteStore;
 
 use crate::{Failed, banner, cli, demo::Demo, store};
@@ -56,8 +57,11 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
 
     let (readiness, counts, cut) = (Readiness::ready(), Counts::default(), Signal::new());
     let state = SharedState::new(config.state(Arc::new(stored.clone())));
-    let books = Books::Store(stored.clone());
-    let edge = stack_options(&config.server, &counts, &cut, books);
+    let edge = Options {
+        measures: Some(Measures::install(counts.clone(), stored.clone())?),
+        books: Books::Store(Metrics::new(stored.clone())),
+        ..stack_options(&config.server, &counts, &cut)
+    };
     let background = edge.background.clone();
     let service = stack(state.clone(), readiness.clone(), edge, Leaf::new(state.clone()));
     let drain = limits.drain;
@@ -182,14 +186,13 @@ fn first_key(
     Ok(Some(key))
 }
 
-fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal, books: Books) -> Options {
+fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal) -> Options {
     Options {
         max_body: server.max_body,
         max_requests: server.max_requests,
         origins: server.origins.clone(),
         cut: cut.clone(),
         counts: counts.clone(),
-        books,
         ..Options::default()
     }
 }

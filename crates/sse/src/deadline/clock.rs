@@ -12,10 +12,7 @@ use tollgate_core::{Attempt, Call, Cause, Class, Deadline, Ending, Protocol, Str
 use tollgate_wire::{Automaton, Seen, dialect};
 
 use super::Deadlines;
-use crate::{
-    DecodeError, Decoder, Framing,
-    gate::{Media, media},
-};
+use crate::{DecodeError, Decoder, Framing, Media};
 
 /// Runs the clocks of one request on one timer, which is set again only when it fires too early.
 #[derive(Debug)]
@@ -74,7 +71,7 @@ impl Clock {
     fn framing(&self, headers: &HeaderMap) -> Option<Framing> {
         let array = self.call.as_ref().is_some_and(|call| call.json_array)
             && self.protocol == Some(Protocol::Gemini);
-        match media(headers) {
+        match Media::of(headers) {
             Media::EventStream => Some(Framing::Sse),
             Media::Json if array => Some(Framing::JsonArray),
             _ => None,

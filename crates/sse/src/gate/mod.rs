@@ -9,11 +9,10 @@ use http::response::Parts;
 use tollgate_core::{Cause, Failure, Frames, Refusal};
 use tollgate_wire::Fault;
 
-pub use self::{body::GatedBody, future::Gate};
+pub use self::{body::GatedBody, future::Gate, verdict::Media};
 pub(crate) use self::{
     body::StreamParts,
     held::{Held, Stream},
-    verdict::{Media, media},
 };
 
 /// How much is held, in bytes.

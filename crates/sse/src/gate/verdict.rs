@@ -9,27 +9,33 @@ use tollgate_wire::{
 use super::{Held, Limits, Stream};
 use crate::Framing;
 
-/// What kind of body a head announces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Media {
+/// What kind of body a head announces by its `content-type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Media {
+    /// `text/event-stream`.
     EventStream,
+    /// `application/json`, or any type that ends in `+json`.
     Json,
+    /// There is no `content-type`.
     Missing,
+    /// Anything else.
     Other,
 }
 
-/// Reads the `content-type`.
-pub(crate) fn media(headers: &HeaderMap) -> Media {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Media::Missing };
-    let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    let kind = kind.trim_ascii();
-    let suffix = kind.iter().rposition(|byte| *byte == b'+').map_or(&b""[..], |at| &kind[at..]);
-    if kind.eq_ignore_ascii_case(b"application/json") || suffix.eq_ignore_ascii_case(b"+json") {
-        Media::Json
-    } else if kind.eq_ignore_ascii_case(b"text/event-stream") {
-        Media::EventStream
-    } else {
-        Media::Other
+impl Media {
+    /// Reads the `content-type`, in whichever case and with whichever parameters.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Self::Missing };
+        let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        let kind = kind.trim_ascii();
+        let suffix = kind.iter().rposition(|byte| *byte == b'+').map_or(&b""[..], |at| &kind[at..]);
+        if kind.eq_ignore_ascii_case(b"application/json") || suffix.eq_ignore_ascii_case(b"+json") {
+            Self::Json
+        } else if kind.eq_ignore_ascii_case(b"text/event-stream") {
+            Self::EventStream
+        } else {
+            Self::Other
+        }
     }
 }
 
@@ -85,7 +91,7 @@ impl Entry {
         }
         let array = call.json_array && call.protocol == Protocol::Gemini;
         let stream = |framing| Self::Hold(Hold::stream(framing, call, limits));
-        match media(&head.headers) {
+        match Media::of(&head.headers) {
             Media::EventStream => stream(Framing::Sse),
             Media::Json | Media::Missing if array => stream(Framing::JsonArray),
             Media::Missing if call.stream => stream(Framing::Sse),

@@ -140,6 +140,11 @@ impl Forwarded {
         }
     }
 
+    /// Counts this much of an answer that is too large to be kept, with every byte.
+    pub fn length(&mut self, bytes: usize) {
+        self.text.narrow = self.text.narrow.saturating_add(bytes as u64);
+    }
+
     /// Estimates the usage of an answer of which `told` is known ([`Reader::finish`] with
     /// `complete: false`).
     ///

@@ -19,7 +19,7 @@ use tollgate_meter::{EndUser, Tags};
 use tollgate_wire::{Caller, dialect};
 use tower::{Layer, Service};
 
-use crate::state::SharedState;
+use crate::{measures::Measures, state::SharedState};
 
 const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-call-id");
 const TARGET: HeaderName = HeaderName::from_static("x-tollgate-target");
@@ -53,12 +53,18 @@ impl Readiness {
 pub(super) struct EdgeLayer {
     readiness: Readiness,
     state: SharedState,
+    measures: Option<Measures>,
 }
 
 impl EdgeLayer {
-    /// Returns the layer; `readiness` is what `/readyz` says, `state` how long a call may take.
-    pub(super) fn new(readiness: Readiness, state: SharedState) -> Self {
-        Self { readiness, state }
+    /// Returns the layer; `readiness` is what `/readyz` says, `state` how long a call may take,
+    /// `measures` what `/metrics` shows.
+    pub(super) fn new(
+        readiness: Readiness,
+        state: SharedState,
+        measures: Option<Measures>,
+    ) -> Self {
+        Self { readiness, state, measures }
     }
 }
 
@@ -66,7 +72,12 @@ impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
 
     fn layer(&self, inner: S) -> Edge<S> {
-        Edge { inner, readiness: self.readiness.clone(), state: self.state.clone() }
+        Edge {
+            inner,
+            readiness: self.readiness.clone(),
+            state: self.state.clone(),
+            measures: self.measures.clone(),
+        }
     }
 }
 
@@ -77,18 +88,20 @@ pub(super) struct Edge<S> {
     inner: S,
     readiness: Readiness,
     state: SharedState,
+    measures: Option<Measures>,
 }
 
 impl<S> Edge<S> {
     fn health(&self, method: &Method, path: &str) -> Option<Response<Bytes>> {
-        let ok = match path {
-            "/healthz" => true,
-            "/readyz" => self.readiness.is_ready(),
-            _ => return None,
-        };
         if method != Method::GET && method != Method::HEAD {
             return None;
         }
+        let ok = match path {
+            "/healthz" => true,
+            "/readyz" => self.readiness.is_ready(),
+            "/metrics" => return self.measures.as_ref().map(|measures| shown(measures.show())),
+            _ => return None,
+        };
         let (status, text) = match ok {
             true => (StatusCode::OK, "ok\n"),
             false => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
@@ -166,6 +179,13 @@ where
             }
         }
     }
+}
+
+fn shown(text: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(text));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 /// Shows which call this was and who answered; hides what describes our account.

@@ -27,7 +27,7 @@ use self::{
     operations::OperationsLayer, panics::PanicLayer, patience::PatienceLayer,
 };
 pub use self::{cors::Origins, edge::Readiness, patience::Patience};
-use crate::{books::Books, counts::Counts, signal::Signal, state::SharedState};
+use crate::{books::Books, counts::Counts, measures::Measures, signal::Signal, state::SharedState};
 
 /// What is fixed for a stack's life.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Options {
     pub counts: Counts,
     /// What is still done for clients that have left. Default: nobody waits for it.
     pub background: TaskTracker,
+    /// What `/metrics` shows. Default: nothing, the path is nobody's.
+    pub measures: Option<Measures>,
     /// Where charges go. Default: nowhere.
     pub books: Books,
 }
@@ -57,6 +59,7 @@ impl Default for Options {
             cut: Signal::new(),
             counts: Counts::default(),
             background: TaskTracker::new(),
+            measures: None,
             books: Books::default(),
         }
     }
@@ -88,7 +91,7 @@ where
         // Which web pages may call; preflights have no key.
         .layer(CorsLayer::new(options.origins))
         // Each answer shows which call it was; health needs no key.
-        .layer(EdgeLayer::new(readiness, state.clone()))
+        .layer(EdgeLayer::new(readiness, state.clone(), options.measures))
         // A panic is a 500 and nobody else's trouble.
         .layer(PanicLayer::new(options.counts.clone()))
         // What is more than we can do is refused before it costs anything.
