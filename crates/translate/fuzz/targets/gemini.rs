@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|body: &[u8]| {
+    tollgate_translate_fuzz::decode(tollgate_core::Protocol::Gemini, body);
+});
