@@ -36,6 +36,8 @@ mod off {
 
 #[cfg(feature = "tracing")]
 mod on {
+    use std::fmt;
+
     use tollgate_core::{Operation, Protocol};
     use tracing::field::Empty;
 
@@ -57,7 +59,7 @@ mod on {
             let operation = operation(facts.protocol(), facts.call.operation);
             let span = tracing::info_span!(
                 "gen_ai",
-                otel.name = format_args!("{operation} {}", model.unwrap_or_default()).to_string().trim_end(),
+                otel.name = %Name(operation, model),
                 otel.kind = "client",
                 otel.status_code = Empty,
                 gen_ai.operation.name = operation,
@@ -110,6 +112,17 @@ mod on {
             if matches!(charge.ending, Ending::Failed(_)) {
                 self.0.record("otel.status_code", "ERROR");
             }
+        }
+    }
+
+    /// What is done, with which model.
+    struct Name<'a>(&'static str, Option<&'a str>);
+
+    impl fmt::Display for Name<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)?;
+            let model = self.1.filter(|model| !model.is_empty());
+            model.map_or(Ok(()), |model| write!(f, " {model}"))
         }
     }
 

@@ -13,6 +13,11 @@ impl<'a> Object<'a> {
     pub fn new(text: &'a [u8]) -> Self {
         Self(Walk::new(text, b'{', b'}'))
     }
+
+    /// What stands behind what was walked so far: behind the object, once all of it was.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.0.text[self.0.at..]
+    }
 }
 
 impl<'a> Iterator for Object<'a> {
@@ -20,11 +25,11 @@ impl<'a> Iterator for Object<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.step(|walk| {
-            let key = walk.value()?;
+            let (key, is_plain) = walk.key()?;
             walk.expect(b':')?;
             let value = walk.value()?;
-            let key = super::string(key).ok_or(Malformed { at: walk.at })?;
-            Ok((key, value))
+            let key = if is_plain { plain(key) } else { super::string(key) };
+            Ok((key.ok_or(Malformed { at: walk.at })?, value))
         })
     }
 }
@@ -53,6 +58,11 @@ impl<'a> Iterator for Array<'a> {
 /// Returns the value that `text` begins with, whatever follows it.
 pub fn leading(text: &[u8]) -> Option<&[u8]> {
     Walk::new(text, b'[', b']').value().ok()
+}
+
+/// The text of a string literal without escapes.
+fn plain(literal: &[u8]) -> Option<Cow<'_, str>> {
+    str::from_utf8(literal.get(1..literal.len() - 1)?).ok().map(Cow::Borrowed)
 }
 
 #[derive(Clone, Debug)]
@@ -126,11 +136,23 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Returns a value that should be a string, and whether it is one without escapes.
+    fn key(&mut self) -> Result<(&'a [u8], bool), Malformed> {
+        if self.peek() != Some(b'"') {
+            return Ok((self.value()?, false));
+        }
+        let start = self.at;
+        let is_plain = self.skip_string()?;
+        Ok((&self.text[start..self.at], is_plain))
+    }
+
     fn value(&mut self) -> Result<&'a [u8], Malformed> {
         let first = self.peek();
         let start = self.at;
         match first {
-            Some(b'"') => self.skip_string()?,
+            Some(b'"') => {
+                self.skip_string()?;
+            }
             Some(b'{' | b'[') => self.skip_container()?,
             Some(_) => self.skip_scalar(),
             None => {}
@@ -141,7 +163,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn skip_string(&mut self) -> Result<(), Malformed> {
+    /// Returns whether the string is without escapes.
+    fn skip_string(&mut self) -> Result<bool, Malformed> {
+        let mut is_plain = true;
         self.at += 1;
         loop {
             let rest = &self.text[self.at.min(self.text.len())..];
@@ -149,8 +173,9 @@ impl<'a> Walk<'a> {
                 memchr::memchr2(b'"', b'\\', rest).ok_or(Malformed { at: self.text.len() })?;
             self.at += found + 1;
             if rest[found] == b'"' {
-                return Ok(());
+                return Ok(is_plain);
             }
+            is_plain = false;
             self.at += 1;
         }
     }

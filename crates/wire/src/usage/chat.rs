@@ -3,9 +3,9 @@
 use tollgate_core::{InTokens, OutTokens, Prediction, Ttl};
 
 use super::{
-    draft::{Draft, text_in, writes},
+    draft::{Bill, Draft, text_in, writes},
     family::Family,
-    fields::{decimal, either, pick, pick_in, plus, text},
+    fields::{Members, decimal, either, pick, pick_in, plus, text},
     profile::{Profile, Reasoning},
     told::Told,
 };
@@ -56,6 +56,107 @@ impl Family for Chat {
     }
 }
 
+/// The members of a usage object.
+#[derive(Default)]
+struct Wire<'a> {
+    prompt: Option<&'a [u8]>,
+    completion: Option<&'a [u8]>,
+    total: Option<&'a [u8]>,
+    input: Option<&'a [u8]>,
+    output: Option<&'a [u8]>,
+    reasoning: Option<&'a [u8]>,
+    citation: Option<&'a [u8]>,
+    seconds: Option<&'a [u8]>,
+    /// Cache counts under every name hosts have for them.
+    read: [Option<&'a [u8]>; 4],
+    written: [Option<&'a [u8]>; 2],
+    tools: [Option<&'a [u8]>; 3],
+    queries: Option<&'a [u8]>,
+    size: Option<&'a [u8]>,
+    bill: Bill<'a>,
+}
+
+impl<'a> Members<'a> for Wire<'a> {
+    fn place(&mut self, name: &str) -> Option<&mut Option<&'a [u8]>> {
+        Some(match name {
+            "prompt_tokens" => &mut self.prompt,
+            "completion_tokens" => &mut self.completion,
+            "total_tokens" => &mut self.total,
+            "prompt_tokens_details" => &mut self.input,
+            "completion_tokens_details" => &mut self.output,
+            "reasoning_tokens" => &mut self.reasoning,
+            "citation_tokens" => &mut self.citation,
+            "prompt_audio_seconds" => &mut self.seconds,
+            "cached_tokens" => &mut self.read[0],
+            "num_cached_tokens" => &mut self.read[1],
+            "prompt_cache_hit_tokens" => &mut self.read[2],
+            "cache_read_input_tokens" => &mut self.read[3],
+            "cache_write_tokens" => &mut self.written[0],
+            "cache_creation_input_tokens" => &mut self.written[1],
+            "server_side_tool_usage_details" => &mut self.tools[0],
+            "server_tool_use_details" => &mut self.tools[1],
+            "server_tool_use" => &mut self.tools[2],
+            "num_search_queries" => &mut self.queries,
+            "search_context_size" => &mut self.size,
+            "cost" => &mut self.bill.cost,
+            "cost_in_usd_ticks" => &mut self.bill.ticks,
+            "is_byok" => &mut self.bill.byok,
+            "cost_details" => &mut self.bill.details,
+            _ => return None,
+        })
+    }
+}
+
+/// The members of `prompt_tokens_details`.
+#[derive(Default)]
+struct Input<'a> {
+    cached: Option<&'a [u8]>,
+    written: Option<&'a [u8]>,
+    split: Option<&'a [u8]>,
+    audio: Option<&'a [u8]>,
+    image: Option<&'a [u8]>,
+    video: Option<&'a [u8]>,
+    per_modality: Option<&'a [u8]>,
+}
+
+impl<'a> Members<'a> for Input<'a> {
+    fn place(&mut self, name: &str) -> Option<&mut Option<&'a [u8]>> {
+        Some(match name {
+            "cached_tokens" => &mut self.cached,
+            "cache_write_tokens" => &mut self.written,
+            "cache_write_tokens_details" => &mut self.split,
+            "audio_tokens" => &mut self.audio,
+            "image_tokens" => &mut self.image,
+            "video_tokens" => &mut self.video,
+            "cached_tokens_details" => &mut self.per_modality,
+            _ => return None,
+        })
+    }
+}
+
+/// The members of `completion_tokens_details`.
+#[derive(Default)]
+struct Output<'a> {
+    reasoning: Option<&'a [u8]>,
+    audio: Option<&'a [u8]>,
+    image: Option<&'a [u8]>,
+    accepted: Option<&'a [u8]>,
+    rejected: Option<&'a [u8]>,
+}
+
+impl<'a> Members<'a> for Output<'a> {
+    fn place(&mut self, name: &str) -> Option<&mut Option<&'a [u8]>> {
+        Some(match name {
+            "reasoning_tokens" => &mut self.reasoning,
+            "audio_tokens" => &mut self.audio,
+            "image_tokens" => &mut self.image,
+            "accepted_prediction_tokens" => &mut self.accepted,
+            "rejected_prediction_tokens" => &mut self.rejected,
+            _ => return None,
+        })
+    }
+}
+
 /// The counts as they are written.
 struct Counts {
     prompt: Option<u64>,
@@ -78,41 +179,29 @@ impl Counts {
 
 fn draft(profile: &Profile, object: &[u8]) -> Draft {
     let mut draft = Draft::default();
-    let [prompt, completion, total, input, output, reasoning, citation, seconds] = pick(
-        object,
-        [
-            "prompt_tokens",
-            "completion_tokens",
-            "total_tokens",
-            "prompt_tokens_details",
-            "completion_tokens_details",
-            "reasoning_tokens",
-            "citation_tokens",
-            "prompt_audio_seconds",
-        ],
-    );
-    let [detailed] = pick_in(output, ["reasoning_tokens"]);
+    let wire = Wire::of(Some(object));
+    let (input, output) = (Input::of(wire.input), Output::of(wire.output));
     let doubt = &mut draft.doubt;
     let mut counts = Counts {
-        prompt: doubt.count(prompt),
-        completion: doubt.count(completion),
-        total: doubt.count(total),
-        reasoning: either(doubt.count(detailed), doubt.count(reasoning)),
+        prompt: doubt.count(wire.prompt),
+        completion: doubt.count(wire.completion),
+        total: doubt.count(wire.total),
+        reasoning: either(doubt.count(output.reasoning), doubt.count(wire.reasoning)),
     };
     // Some embedding hosts tell the total alone.
     if counts.prompt.is_none() && counts.completion.is_none() {
         counts.prompt = counts.total;
     }
-    draft.usage.citation = draft.doubt.count(citation);
+    draft.usage.citation = draft.doubt.count(wire.citation);
     draft.total(counts.total);
-    counts.prompt = plus(counts.prompt, audio_beside(&mut draft, profile, input, &counts));
-    prompt_side(&mut draft, object, input, counts.prompt);
-    output_side(&mut draft, profile, output, &mut counts);
-    if let Some(seconds) = decimal(seconds) {
+    counts.prompt = plus(counts.prompt, audio_beside(&mut draft, profile, &input, &counts));
+    prompt_side(&mut draft, &wire, &input, counts.prompt);
+    output_side(&mut draft, profile, &output, &mut counts);
+    if let Some(seconds) = decimal(wire.seconds) {
         draft.usage.units.insert("audio_seconds".to_owned(), seconds);
     }
-    tools(&mut draft, object);
-    draft.cost(profile.cost, object);
+    tools(&mut draft, &wire);
+    draft.bill(profile.cost, wire.bill);
     draft
 }
 
@@ -120,60 +209,32 @@ fn draft(profile: &Profile, object: &[u8]) -> Draft {
 fn audio_beside(
     draft: &mut Draft,
     profile: &Profile,
-    details: Option<&[u8]>,
+    details: &Input<'_>,
     counts: &Counts,
 ) -> Option<u64> {
-    let [audio] = pick_in(details, ["audio_tokens"]);
-    let audio = draft.doubt.count(audio);
+    let audio = draft.doubt.count(details.audio);
     audio.filter(|_| profile.audio_beside && counts.total_is_parts_and(audio))
 }
 
-fn prompt_side(draft: &mut Draft, object: &[u8], details: Option<&[u8]>, prompt: Option<u64>) {
-    let [cached, write, split, audio, image, video, per_modality] = pick_in(
-        details,
-        [
-            "cached_tokens",
-            "cache_write_tokens",
-            "cache_write_tokens_details",
-            "audio_tokens",
-            "image_tokens",
-            "video_tokens",
-            "cached_tokens_details",
-        ],
-    );
+fn prompt_side(draft: &mut Draft, wire: &Wire<'_>, details: &Input<'_>, prompt: Option<u64>) {
     let doubt = &mut draft.doubt;
     let parts = InTokens {
         text: None,
-        image: doubt.count(image),
-        audio: doubt.count(audio),
-        video: doubt.count(video),
+        image: doubt.count(details.image),
+        audio: doubt.count(details.audio),
+        video: doubt.count(details.video),
         document: None,
     };
-    let (top_read, top_write) = beside_details(draft, object);
-    let read = either(draft.doubt.count(cached), top_read);
-    let write = either(draft.doubt.count(write), top_write);
-    let write = writes(write, retention(draft, split), &mut draft.doubt);
-    let read = read_by_modality(draft, read, per_modality);
-    draft.inclusive_prompt(prompt, parts, read, write);
-}
-
-/// Cache counts at the object's own level, under every name hosts have for them. They repeat the
-/// details' and are not added to them.
-fn beside_details(draft: &mut Draft, object: &[u8]) -> (Option<u64>, Option<u64>) {
-    let read = pick(
-        object,
-        [
-            "cached_tokens",
-            "num_cached_tokens",
-            "prompt_cache_hit_tokens",
-            "cache_read_input_tokens",
-        ],
-    );
-    let write = pick(object, ["cache_write_tokens", "cache_creation_input_tokens"]);
+    // Cache counts at the object's own level repeat the details' and are not added to them.
     let mut largest = |values: &[Option<&[u8]>]| {
         values.iter().map(|value| draft.doubt.count(*value)).max().flatten()
     };
-    (largest(&read), largest(&write))
+    let (top_read, top_write) = (largest(&wire.read), largest(&wire.written));
+    let read = either(draft.doubt.count(details.cached), top_read);
+    let write = either(draft.doubt.count(details.written), top_write);
+    let write = writes(write, retention(draft, details.split), &mut draft.doubt);
+    let read = read_by_modality(draft, read, details.per_modality);
+    draft.inclusive_prompt(prompt, parts, read, write);
 }
 
 /// How long the written tokens live, where it is told.
@@ -195,20 +256,11 @@ pub(super) fn read_by_modality(
     InTokens { image, audio, ..text_in(read.map(|read| read.saturating_sub(other))) }
 }
 
-fn output_side(draft: &mut Draft, profile: &Profile, details: Option<&[u8]>, counts: &mut Counts) {
-    let [audio, image, accepted, rejected] = pick_in(
-        details,
-        [
-            "audio_tokens",
-            "image_tokens",
-            "accepted_prediction_tokens",
-            "rejected_prediction_tokens",
-        ],
-    );
+fn output_side(draft: &mut Draft, profile: &Profile, details: &Output<'_>, counts: &mut Counts) {
     let doubt = &mut draft.doubt;
-    let parts =
-        OutTokens { audio: doubt.count(audio), image: doubt.count(image), ..OutTokens::default() };
-    let (accepted, rejected) = (doubt.count(accepted), doubt.count(rejected));
+    let (audio, image) = (doubt.count(details.audio), doubt.count(details.image));
+    let parts = OutTokens { audio, image, ..OutTokens::default() };
+    let (accepted, rejected) = (doubt.count(details.accepted), doubt.count(details.rejected));
     draft.usage.prediction = accepted
         .or(rejected)
         .map(|_| Prediction { accepted: accepted.unwrap_or(0), rejected: rejected.unwrap_or(0) });
@@ -237,21 +289,11 @@ fn reasoning_is_inside(draft: &mut Draft, profile: &Profile, counts: &mut Counts
     habit && fits
 }
 
-fn tools(draft: &mut Draft, object: &[u8]) {
-    let [xai, openrouter, anthropic, queries, size] = pick(
-        object,
-        [
-            "server_side_tool_usage_details",
-            "server_tool_use_details",
-            "server_tool_use",
-            "num_search_queries",
-            "search_context_size",
-        ],
-    );
-    [xai, openrouter, anthropic].into_iter().for_each(|counts| draft.tools(counts));
-    let queries = draft.doubt.count(queries);
+fn tools(draft: &mut Draft, wire: &Wire<'_>) {
+    wire.tools.into_iter().for_each(|counts| draft.tools(counts));
+    let queries = draft.doubt.count(wire.queries);
     draft.used("web_search", queries);
-    if let Some(size) = text(size).filter(|size| size.len() < 16) {
+    if let Some(size) = text(wire.size).filter(|size| size.len() < 16) {
         draft.used(&format!("request_{size}"), Some(1));
     }
 }

@@ -15,6 +15,21 @@ pub(super) struct Draft {
     pub(super) doubt: Doubt,
 }
 
+/// The members in which a host tells its own bill.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bill<'a> {
+    pub(super) cost: Option<&'a [u8]>,
+    pub(super) ticks: Option<&'a [u8]>,
+    pub(super) byok: Option<&'a [u8]>,
+    pub(super) details: Option<&'a [u8]>,
+}
+
+impl Bill<'_> {
+    fn is_empty(&self) -> bool {
+        [self.cost, self.ticks, self.byok, self.details].iter().all(Option::is_none)
+    }
+}
+
 impl Draft {
     /// Takes a prompt figure that *includes* cached reads and writes. `by_modality` says how much
     /// of the whole is not text; its own text is not looked at.
@@ -110,18 +125,26 @@ impl Draft {
     pub(super) fn cost(&mut self, kind: Cost, object: &[u8]) {
         let [cost, ticks, byok, details] =
             pick(object, ["cost", "cost_in_usd_ticks", "is_byok", "cost_details"]);
-        let [upstream] = pick_in(details, ["upstream_inference_cost"]);
+        self.bill(kind, Bill { cost, ticks, byok, details });
+    }
+
+    /// The same, where the members were found already.
+    pub(super) fn bill(&mut self, kind: Cost, bill: Bill<'_>) {
+        if bill.is_empty() {
+            return;
+        }
+        let [upstream] = pick_in(bill.details, ["upstream_inference_cost"]);
         let (cost, unit) = match kind {
-            Cost::Dollars => (decimal(cost), Some("usd")),
-            Cost::Total => (decimal(pick_in(cost, ["total_cost"])[0]), Some("usd")),
-            Cost::Ticks => (decimal(ticks), Some("usd_ticks")),
-            Cost::Unknown => (decimal(cost), None),
+            Cost::Dollars => (decimal(bill.cost), Some("usd")),
+            Cost::Total => (decimal(pick_in(bill.cost, ["total_cost"])[0]), Some("usd")),
+            Cost::Ticks => (decimal(bill.ticks), Some("usd_ticks")),
+            Cost::Unknown => (decimal(bill.cost), None),
         };
         self.usage.reported = Reported {
             cost_unit: unit.filter(|_| cost.is_some()).map(str::to_owned),
             cost,
             upstream_cost: decimal(upstream),
-            byok: byok.and_then(json::boolean),
+            byok: bill.byok.and_then(json::boolean),
             ..std::mem::take(&mut self.usage.reported)
         };
     }

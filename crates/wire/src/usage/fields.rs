@@ -30,6 +30,23 @@ pub(super) fn pick_in<'a, const N: usize>(
     object.map_or([None; N], |object| pick(object, names))
 }
 
+/// The members of an object that somebody reads, each with a place for its value.
+pub(super) trait Members<'a>: Default {
+    /// Where the value of the member `name` belongs; `None` if nobody reads it.
+    fn place(&mut self, name: &str) -> Option<&mut Option<&'a [u8]>>;
+
+    /// Reads an object in one walk, by the rules of [`pick`]. Of one that is absent all members are.
+    fn of(object: Option<&'a [u8]>) -> Self {
+        let mut members = Self::default();
+        for (key, value) in Object::new(object.unwrap_or_default()).map_while(Result::ok) {
+            if let Some(place) = members.place(&key) {
+                *place = Some(value).filter(|value| !json::is_null(value));
+            }
+        }
+        members
+    }
+}
+
 /// Returns the text of a number as it is written, where it is one.
 pub(super) fn decimal(value: Option<&[u8]>) -> Option<String> {
     let text = str::from_utf8(value?).ok()?.trim_matches('"');

@@ -73,12 +73,14 @@ pub struct Reader {
     profile: Profile,
     told: Told,
     passing: Option<Box<Passing>>,
+    /// The first frame of a JSON answer was all of it.
+    is_whole: bool,
 }
 
 impl Reader {
     /// Returns a reader for the answer of a host with this profile.
     pub fn new(profile: Profile) -> Self {
-        Self { profile, told: Told::default(), passing: None }
+        Self { profile, told: Told::default(), passing: None, is_whole: false }
     }
 
     /// Reads the next event of a stream, or the next element of Gemini's array.
@@ -108,6 +110,9 @@ impl Reader {
     /// Of an answer that is cut off, what stands before the cut is read. An array tells nothing
     /// here: its elements are events.
     pub fn part(&mut self, part: &Bytes) {
+        if self.is_whole || (self.passing.is_none() && self.whole(part)) {
+            return;
+        }
         let family = self.profile.family();
         let passing = self.passing.get_or_insert_with(|| Box::new(Passing::new(family)));
         passing.part(part, family, &mut self.told);
@@ -136,6 +141,29 @@ impl Reader {
     /// Returns what was told. `complete` says that the answer ended as it should.
     pub fn finish(self, complete: bool) -> Usage {
         self.so_far(complete)
+    }
+
+    /// Reads a frame that is an answer of its own. Of any other nothing is read.
+    fn whole(&mut self, frame: &[u8]) -> bool {
+        if frame.trim_ascii_end().last() != Some(&b'}') {
+            return false;
+        }
+        let family = self.profile.family();
+        let wanted = family.wanted();
+        let mut object = Object::new(frame);
+        let mut members = Vec::new();
+        for member in &mut object {
+            match member {
+                Ok(member) if wanted(&member.0) => members.push(member),
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+        self.is_whole = object.rest().trim_ascii().is_empty();
+        if self.is_whole {
+            members.iter().for_each(|(key, value)| family.member(key, value, &mut self.told));
+        }
+        self.is_whole
     }
 
     fn object(&mut self, text: &[u8]) {
