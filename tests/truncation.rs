@@ -87,6 +87,8 @@ fn cuts(len: usize) -> Box<dyn Iterator<Item = usize>> {
     Box::new((0..64).map(move |i| i * step + i % step))
 }
 
+const ASKS_USAGE: &str = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#;
+
 async fn exchange(protocol: Protocol, state: &SharedState, answer: Script) -> (StatusCode, Bytes) {
     let upstream = service_fn(move |_: Request<Body>| {
         let mut response: Response<ScriptBody> = Response::new(answer.body());
@@ -99,7 +101,8 @@ async fn exchange(protocol: Protocol, state: &SharedState, answer: Script) -> (S
         Protocol::OpenAiResponses => ("/v1/responses", r#"{"model":"m","stream":true}"#),
         Protocol::AnthropicMessages => ("/v1/messages", r#"{"model":"m","stream":true}"#),
         Protocol::Gemini => ("/v1beta/models/m:streamGenerateContent?alt=sse", "{}"),
-        _ => ("/v1/chat/completions", r#"{"model":"m","stream":true}"#),
+        // As those who recorded the streams did: else usage would be asked for, and taken out.
+        _ => ("/v1/chat/completions", ASKS_USAGE),
     };
     let request = Request::post(path).header("x-api-key", CLIENT_KEY).body(Full::from(body));
     let response = gateway.oneshot(request.expect("valid")).await.expect("infallible");
