@@ -211,7 +211,29 @@ fn says_nothing(usage: &Usage) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tollgate_core::Protocol;
+
     use super::*;
+
+    #[test]
+    fn what_follows_a_whole_answer_is_not_read() {
+        let part = |reader: &mut Reader, text: &'static str| reader.part(&Bytes::from(text));
+        let mut reader = Reader::new(Profile::of(Protocol::OpenAiChat, "openai"));
+        part(&mut reader, "{\"usage\":{\"prompt_tokens\":1}}\n");
+        part(&mut reader, "{\"usage\":{\"prompt_tokens\":2}}");
+        assert_eq!(reader.finish(true).prompt_total(), 1);
+    }
+
+    #[test]
+    fn a_frame_that_only_ends_like_an_answer_is_a_part() {
+        let text = r#"{"a":{"b":{}},"usage":{"prompt_tokens":1}}"#;
+        for cut in 0..=text.len() {
+            let mut reader = Reader::new(Profile::of(Protocol::OpenAiChat, "openai"));
+            reader.part(&Bytes::from(&text[..cut]));
+            reader.part(&Bytes::from(&text[cut..]));
+            assert_eq!(reader.finish(true).prompt_total(), 1, "{cut}");
+        }
+    }
 
     /// There is one per open stream.
     #[test]
