@@ -16,6 +16,7 @@ struct Shelf {
 
 #[derive(Debug)]
 struct Line {
+    key: &'static str,
     text: &'static str,
     model: OnceLock<Option<Arc<Model>>>,
 }
@@ -82,13 +83,13 @@ fn shelf(provider: &str) -> Option<&'static Shelf> {
 
 impl Shelf {
     fn lines(&self) -> &[Line] {
-        let line = |text| Line { text, model: OnceLock::new() };
+        let line = |text| Line { key: compact::key(text), text, model: OnceLock::new() };
         self.lines.get_or_init(|| self.text.lines().map(line).collect())
     }
 
     fn line(&self, key: &str) -> Option<&Line> {
         let lines = self.lines();
-        let at = lines.binary_search_by_key(&key, |line| compact::key(line.text)).ok()?;
+        let at = lines.binary_search_by_key(&key, |line| line.key).ok()?;
         Some(&lines[at])
     }
 

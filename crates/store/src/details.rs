@@ -17,10 +17,14 @@ pub(crate) struct Details<'a> {
     kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deployment: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     head_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     first_content_ms: Option<u64>,
     usage: UsageParts<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<Price<'a>>,
 }
 
@@ -259,6 +263,7 @@ impl<'a> Served<'a> {
 #[derive(Serialize)]
 struct Price<'a> {
     lines: Lines<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     total_usd: Option<Text<Money>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reported_usd: Option<Text<Money>>,
@@ -266,6 +271,7 @@ struct Price<'a> {
     reported_upstream_usd: Option<Text<Money>>,
     #[serde(skip_serializing_if = "Marks::is_empty")]
     marks: Marks<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     provenance: Option<Origin<'a>>,
 }
 
