@@ -76,7 +76,7 @@ fn logs() -> Result<(Logs, Option<Traces>), Failed> {
     let (subscriber, logs) = Logs::to(std::io::stderr(), filter, ansi);
     // Fails only where another was set before, and this is the first thing the program does.
     let traces = Traces::from_env()?;
-    let subscriber = subscriber.with(traces.as_ref().map(Traces::layer));
+    let subscriber = subscriber.with(Traces::layer(traces.as_ref()));
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok((logs, traces))
 }

@@ -29,13 +29,15 @@ impl Traces {
         Ok(Some(Self(provider.with_resource(resource).build())))
     }
 
-    /// Returns the layer that makes spans of attempts.
-    pub(crate) fn layer<S>(&self) -> impl Layer<S> + Send + Sync + 'static
+    /// Returns the layer that makes spans of attempts; without traces none is even begun.
+    pub(crate) fn layer<S>(traces: Option<&Self>) -> impl Layer<S> + Send + Sync + 'static
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
-        let attempts = Targets::new().with_target("tollgate_meter", LevelFilter::INFO);
-        tracing_opentelemetry::layer().with_tracer(self.0.tracer("tollgate")).with_filter(attempts)
+        let level = traces.map_or(LevelFilter::OFF, |_| LevelFilter::INFO);
+        let spans = traces.map(|traces| traces.0.tracer("tollgate"));
+        let spans = spans.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer));
+        spans.with_filter(Targets::new().with_target("tollgate_meter", level))
     }
 
     /// Sends what is left.
