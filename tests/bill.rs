@@ -303,7 +303,11 @@ fn doubted(charge: &Charge, row: &BillRow) -> Result<(), String> {
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, ours: T, theirs: T) -> Result<(), String> {
+fn same<T: PartialEq + Copy + std::fmt::Debug>(
+    what: &str,
+    ours: T,
+    theirs: T,
+) -> Result<(), String> {
     match ours == theirs {
         true => Ok(()),
         false => Err(format!("{what}: {ours:?} is not {theirs:?}")),
