@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test | lint | sdk | bench | catalogue`.
+//! The project's own commands: `cargo xtask test | lint | sdk | bench | soak | catalogue`.
 //!
 //! Everything a command needs beyond Rust it installs or starts itself.
 
@@ -7,6 +7,7 @@ mod catalogue;
 mod lint;
 mod run;
 mod sdk;
+mod soak;
 mod suite;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ usage: cargo xtask COMMAND
   suite   unit, whole and doc tests only
   sdk     the official SDKs and coding tools through `tollgate --demo` only
   bench   CPU, latency and memory over a bare hyper proxy; --quick, --gate, --only NAME
+  soak [ROWS]  the store killed 50 times, and `spend` over ten million charges
   catalogue [FILE]  rewrite the built-in models and prices from a price file, showing each change;
           without FILE: prices/models.json in TOLLGATE_SHARED, else in ../shared
 ";
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         "suite" => suite::all(),
         "sdk" => sdk::all(),
         "bench" => bench::all(&args.collect::<Vec<_>>()),
+        "soak" => soak::all(args.next()),
         "catalogue" => catalogue::refresh(args.next()),
         _ => Err(USAGE.to_owned()),
     };
