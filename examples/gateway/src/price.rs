@@ -129,16 +129,6 @@ struct Case<'a> {
     usage_info: Option<&'a RawValue>,
     #[serde(borrow)]
     events: Option<Vec<&'a RawValue>>,
-    /// The service tier it is known to have been served in, where nothing else says so.
-    variant: Option<String>,
-    /// Uses that were billed, where nothing else says so.
-    #[serde(default)]
-    fees: BTreeMap<String, Fee>,
-}
-
-#[derive(Deserialize)]
-struct Fee {
-    qty: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -173,7 +163,7 @@ fn lines(catalogue: &Catalogue) -> Result<(), Failed> {
 impl Case<'_> {
     fn price(&self, catalogue: &Catalogue) -> Result<Priced, Failed> {
         let usage = self.usage()?;
-        let occasion = self.occasion(&usage);
+        let occasion = self.occasion();
         Ok(price(catalogue, &self.provider, &self.model, &usage, &occasion))
     }
 
@@ -199,19 +189,12 @@ impl Case<'_> {
         Ok(reader.finish(true))
     }
 
-    fn occasion(&self, usage: &Usage) -> Occasion {
+    fn occasion(&self) -> Occasion {
         let said = &self.context;
         let searches = said.web_search_calls.or(said.grounding_queries_billed);
         let told = [("web_search", searches), ("maps", said.maps_prompts_billed)];
-        let mut uses: BTreeMap<String, u64> =
+        let uses: BTreeMap<String, u64> =
             told.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?))).collect();
-        if uses.is_empty() && usage.tools.is_empty() {
-            let fees = self.fees.iter().filter_map(|(fee, uses)| Some((fee, uses.qty?)));
-            uses = fees.map(|(fee, n)| (fee.replace("_per_1k", ""), n)).collect();
-        }
-        let silent = usage.served.tier.is_none() && !said.batch;
-        let known =
-            self.variant.clone().filter(|_| silent && self.variant.as_deref() != Some("fast"));
         Occasion {
             completed_at: said
                 .completed_at
@@ -220,7 +203,7 @@ impl Case<'_> {
                 .and_then(|at| unix_seconds(at).ok()),
             batch: said.batch,
             requested_tier: said.requested_service_tier.clone(),
-            served_tier: said.service_tier.clone().or(known),
+            served_tier: said.service_tier.clone(),
             residency: said.data_residency.clone(),
             uses,
             ..Occasion::default()
