@@ -44,6 +44,7 @@
 
 mod allowed;
 mod attempt;
+mod board;
 mod body;
 mod call;
 mod caps;
@@ -59,6 +60,7 @@ mod usage;
 pub use self::{
     allowed::AllowedModels,
     attempt::{Attempt, Deadline, Ending},
+    board::{Admission, Board, Ejection, InFlight, Probe, Scope, Standing, State},
     body::{Body, Frames},
     call::{Call, CallFacts, CallId, Needs, NotACallId, Operation, Protocol, UnknownProtocol},
     caps::{Caps, Effort, ForcedToolChoice, Sampling, SchemaDialect, Thinking},

@@ -1,0 +1,486 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{Class, Target};
+
+/// How many pairs of deployment and model are told apart. What comes later shares its
+/// deployment's entry: a client that invents model names does not fill the memory.
+const MODELS: usize = 4096;
+
+/// How fast a measurement is forgotten: after this time without another it counts a third.
+const MEMORY: Duration = Duration::from_secs(30);
+
+/// What is known of each deployment: how busy, how fast, whether it is set aside and why.
+///
+/// Shared by whoever decides who could answer, whoever tries them, and whoever shows it; a clone is
+/// the same board. It keeps numbers and times, no policy: how long something is set aside is said
+/// by who sets it aside. Takes the present from its callers, so that paused clocks work.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use tollgate_core::{Admission, Board, Class, Ejection, Protocol, Scope, Target};
+///
+/// let target =
+///     Target::new("openai", Protocol::OpenAiChat, "gpt-5", "http://localhost/v1".parse().unwrap());
+/// let (board, now) = (Board::new(), Instant::now());
+/// let standing = board.of(&target);
+/// assert!(matches!(standing.admit(now), Admission::Free));
+///
+/// let until = now + Duration::from_secs(10);
+/// standing.eject(Scope::Model, Ejection::new(Class::RateLimit, now, until));
+/// assert!(matches!(standing.admit(now), Admission::Closed { .. }));
+/// assert!(matches!(standing.admit(until), Admission::Probe(_)));
+/// ```
+#[derive(Clone, Default)]
+pub struct Board(Arc<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    deployments: RwLock<HashMap<Arc<str>, Deployment>>,
+}
+
+struct Deployment {
+    whole: Arc<Aside>,
+    models: HashMap<Arc<str>, Arc<Standing>>,
+}
+
+impl Board {
+    /// Returns a board that knows nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns what is known of a target's deployment and model.
+    pub fn of(&self, target: &Target) -> Arc<Standing> {
+        self.known(target).unwrap_or_else(|| self.make(target))
+    }
+
+    fn known(&self, target: &Target) -> Option<Arc<Standing>> {
+        let deployments = self.0.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        deployments.get(&target.deployment)?.models.get(&target.model).cloned()
+    }
+
+    fn make(&self, target: &Target) -> Arc<Standing> {
+        let mut deployments = self.0.deployments.write().unwrap_or_else(PoisonError::into_inner);
+        let full = deployments.values().map(|one| one.models.len()).sum::<usize>() >= MODELS;
+        let deployment = deployments
+            .entry(target.deployment.clone())
+            .or_insert_with(|| Deployment { whole: Arc::default(), models: HashMap::new() });
+        let model = if full { Arc::from("") } else { target.model.clone() };
+        let whole = deployment.whole.clone();
+        deployment
+            .models
+            .entry(model)
+            .or_insert_with_key(|model| {
+                Arc::new(Standing::new(target.deployment.clone(), model.clone(), whole))
+            })
+            .clone()
+    }
+
+    /// Returns everything known, by deployment and model in alphabetical order.
+    pub fn standings(&self) -> Vec<Arc<Standing>> {
+        let deployments = self.0.deployments.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> =
+            deployments.values().flat_map(|one| one.models.values().cloned()).collect();
+        all.sort_by(|a, b| (&a.deployment, &a.model).cmp(&(&b.deployment, &b.model)));
+        all
+    }
+}
+
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.standings()).finish()
+    }
+}
+
+/// What is known of one model at one deployment.
+#[derive(Debug)]
+pub struct Standing {
+    deployment: Arc<str>,
+    model: Arc<str>,
+    calls: AtomicU32,
+    tokens: AtomicU64,
+    first_content: Mutex<Average>,
+    output_rate: Mutex<Average>,
+    own: Aside,
+    whole: Arc<Aside>,
+}
+
+impl Standing {
+    fn new(deployment: Arc<str>, model: Arc<str>, whole: Arc<Aside>) -> Self {
+        Self {
+            deployment,
+            model,
+            calls: AtomicU32::new(0),
+            tokens: AtomicU64::new(0),
+            first_content: Mutex::default(),
+            output_rate: Mutex::default(),
+            own: Aside::default(),
+            whole,
+        }
+    }
+
+    /// Returns the deployment's name.
+    pub fn deployment(&self) -> &Arc<str> {
+        &self.deployment
+    }
+
+    /// Returns the model in the upstream's own spelling, empty for models beyond the board's size.
+    pub fn model(&self) -> &Arc<str> {
+        &self.model
+    }
+
+    /// Counts an attempt until the returned value is dropped. `tokens`: what it may take, input and
+    /// output, as far as it can be guessed.
+    pub fn begin(self: &Arc<Self>, tokens: u64) -> InFlight {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.tokens.fetch_add(tokens, Ordering::Relaxed);
+        InFlight { standing: self.clone(), tokens }
+    }
+
+    /// Returns how many attempts are under way.
+    pub fn in_flight(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many tokens the attempts under way may take.
+    pub fn in_flight_tokens(&self) -> u64 {
+        self.tokens.load(Ordering::Relaxed)
+    }
+
+    /// Notes how long the first content took. A slower one counts at once, faster ones gradually.
+    pub fn saw_first_content(&self, now: Instant, took: Duration) {
+        lock(&self.first_content).peak(now, took.as_secs_f64());
+    }
+
+    /// Returns how long the first content takes, if any was seen.
+    pub fn first_content(&self) -> Option<Duration> {
+        lock(&self.first_content).value.map(Duration::from_secs_f64)
+    }
+
+    /// Notes that `bytes` of content came in `took` after the first.
+    pub fn saw_output(&self, now: Instant, bytes: u64, took: Duration) {
+        if bytes > 0 && took > Duration::ZERO {
+            lock(&self.output_rate).gradual(now, bytes as f64 / took.as_secs_f64());
+        }
+    }
+
+    /// Returns how many bytes of content come in a second, if that was seen.
+    pub fn output_rate(&self) -> Option<f64> {
+        lock(&self.output_rate).value
+    }
+
+    /// Sets this model, or the whole deployment, aside. A longer ejection in force stays.
+    pub fn eject(&self, scope: Scope, ejection: Ejection) {
+        self.aside(scope).put(ejection);
+    }
+
+    /// Returns how often in a row it was set aside without a good answer between.
+    pub fn strikes(&self, scope: Scope) -> u32 {
+        self.aside(scope).strikes.load(Ordering::Relaxed)
+    }
+
+    fn aside(&self, scope: Scope) -> &Aside {
+        match scope {
+            Scope::Model => &self.own,
+            Scope::Deployment => &self.whole,
+        }
+    }
+
+    /// Notes a good answer: what was set aside is no longer, and strikes are forgotten.
+    pub fn recovered(&self) {
+        self.own.clear();
+        self.whole.clear();
+    }
+
+    /// Returns whether it may be asked now.
+    pub fn admit(&self, now: Instant) -> Admission {
+        match (self.whole.admit(now), self.own.admit(now)) {
+            (Gate::Closed(a), Gate::Closed(b)) if a.until < b.until => Admission::Closed(b),
+            (Gate::Closed(closed), _) | (_, Gate::Closed(closed)) => Admission::Closed(closed),
+            (Gate::Free, Gate::Free) => Admission::Free,
+            (whole, own) => Self::probe(whole.into_iter().chain(own)),
+        }
+    }
+
+    fn probe(doors: impl Iterator<Item = (Arc<AtomicU32>, Ejection)>) -> Admission {
+        let mut held = Probe::default();
+        for (door, ejection) in doors {
+            if door.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+                return Admission::Closed(ejection);
+            }
+            held.0.push(door);
+        }
+        Admission::Probe(held)
+    }
+
+    /// Returns what is in force now, without asking for a probe.
+    pub fn state(&self, now: Instant) -> State {
+        let longest = [self.whole.current(), self.own.current()].into_iter().flatten();
+        match longest.max_by_key(|ejection| ejection.until) {
+            None => State::Open,
+            Some(ejection) if ejection.until > now => State::Ejected(ejection),
+            Some(ejection) => State::Probing(ejection),
+        }
+    }
+}
+
+/// An attempt under way; counted until it is dropped.
+#[derive(Debug)]
+pub struct InFlight {
+    standing: Arc<Standing>,
+    tokens: u64,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.standing.calls.fetch_sub(1, Ordering::Relaxed);
+        self.standing.tokens.fetch_sub(self.tokens, Ordering::Relaxed);
+    }
+}
+
+/// What an ejection is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// This model at this deployment.
+    Model,
+    /// All models of the deployment: its credential, its quota, its host.
+    Deployment,
+}
+
+/// That something is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ejection {
+    /// Why.
+    pub reason: Class,
+    /// Since when.
+    pub since: Instant,
+    /// Until when nobody is let through; one probe at a time from then on.
+    pub until: Instant,
+}
+
+impl Ejection {
+    /// Returns an ejection from `since` to `until`.
+    pub fn new(reason: Class, since: Instant, until: Instant) -> Self {
+        Self { reason, since, until }
+    }
+}
+
+/// Whether a target may be asked.
+#[derive(Debug)]
+#[must_use = "a probe ends when it is dropped"]
+pub enum Admission {
+    /// It may.
+    Free,
+    /// It may, as the only one, to see whether it is well again.
+    Probe(Probe),
+    /// It may not: it is set aside, or somebody else is probing.
+    Closed(Ejection),
+}
+
+/// The right to be the only one who asks. Given back when dropped.
+#[derive(Debug, Default)]
+pub struct Probe(Vec<Arc<AtomicU32>>);
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|door| door.store(0, Ordering::Release));
+    }
+}
+
+/// What is in force for a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is asked.
+    Open,
+    /// It is set aside.
+    Ejected(Ejection),
+    /// Its time is over; one probe at a time decides.
+    Probing(Ejection),
+}
+
+#[derive(Debug, Default)]
+struct Aside {
+    /// Whether `ejection` holds one: what the happy path reads.
+    shut: AtomicU32,
+    strikes: AtomicU32,
+    ejection: Mutex<Option<Ejection>>,
+    probing: Arc<AtomicU32>,
+}
+
+enum Gate {
+    Free,
+    Closed(Ejection),
+    Due(Arc<AtomicU32>, Ejection),
+}
+
+impl IntoIterator for Gate {
+    type Item = (Arc<AtomicU32>, Ejection);
+    type IntoIter = std::option::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        match self {
+            Self::Due(door, ejection) => Some((door, ejection)),
+            Self::Free | Self::Closed(_) => None,
+        }
+        .into_iter()
+    }
+}
+
+impl Aside {
+    fn put(&self, ejection: Ejection) {
+        let mut current = lock(&self.ejection);
+        if current.is_none_or(|current| current.until < ejection.until) {
+            *current = Some(ejection);
+        }
+        self.strikes.fetch_add(1, Ordering::Relaxed);
+        self.shut.store(1, Ordering::Release);
+    }
+
+    fn clear(&self) {
+        if self.shut.load(Ordering::Acquire) != 0 {
+            *lock(&self.ejection) = None;
+            self.shut.store(0, Ordering::Release);
+            self.strikes.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn current(&self) -> Option<Ejection> {
+        (self.shut.load(Ordering::Acquire) != 0).then(|| *lock(&self.ejection)).flatten()
+    }
+
+    fn admit(&self, now: Instant) -> Gate {
+        match self.current() {
+            None => Gate::Free,
+            Some(ejection) if ejection.until > now => Gate::Closed(ejection),
+            Some(ejection) => Gate::Due(self.probing.clone(), ejection),
+        }
+    }
+}
+
+/// An average that forgets with time.
+#[derive(Debug, Default)]
+struct Average {
+    value: Option<f64>,
+    at: Option<Instant>,
+}
+
+impl Average {
+    fn gradual(&mut self, now: Instant, value: f64) {
+        let age = self.at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+        // Even measurements of one moment move it a little.
+        let old = (-age.as_secs_f64() / MEMORY.as_secs_f64()).exp().min(0.95);
+        self.value = Some(self.value.map_or(value, |before| before * old + value * (1.0 - old)));
+        self.at = Some(now);
+    }
+
+    fn peak(&mut self, now: Instant, value: f64) {
+        match self.value {
+            Some(before) if value <= before => self.gradual(now, value),
+            _ => (self.value, self.at) = (Some(value), Some(now)),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Protocol;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn target(deployment: &str, model: &str) -> Target {
+        let base = "http://localhost/v1".parse().unwrap();
+        let mut target = Target::new("p", Protocol::OpenAiChat, model, base);
+        target.deployment = deployment.into();
+        target
+    }
+
+    #[test]
+    fn attempts_count_while_they_last() {
+        let standing = Board::new().of(&target("a", "m"));
+        let (one, two) = (standing.begin(10), standing.begin(5));
+        assert_eq!((standing.in_flight(), standing.in_flight_tokens()), (2, 15));
+        drop(one);
+        assert_eq!((standing.in_flight(), standing.in_flight_tokens()), (1, 5));
+        drop(two);
+        assert_eq!((standing.in_flight(), standing.in_flight_tokens()), (0, 0));
+    }
+
+    #[test]
+    fn a_model_is_set_aside_alone_and_a_deployment_with_all_its_models() {
+        let (board, now) = (Board::new(), Instant::now());
+        let [one, other] = ["m", "n"].map(|model| board.of(&target("a", model)));
+        let elsewhere = board.of(&target("b", "m"));
+        one.eject(Scope::Model, Ejection::new(Class::Overloaded, now, now + SECOND));
+        assert!(matches!(one.admit(now), Admission::Closed(e) if e.reason == Class::Overloaded));
+        assert!(matches!(other.admit(now), Admission::Free));
+        one.eject(Scope::Deployment, Ejection::new(Class::Auth, now, now + 2 * SECOND));
+        assert!(matches!(other.state(now), State::Ejected(e) if e.reason == Class::Auth));
+        assert!(matches!(elsewhere.admit(now), Admission::Free));
+        other.recovered();
+        assert_eq!(other.state(now), State::Open);
+        assert!(matches!(one.state(now), State::Ejected(e) if e.reason == Class::Overloaded));
+    }
+
+    #[test]
+    fn one_probe_at_a_time() {
+        let (standing, now) = (Board::new().of(&target("a", "m")), Instant::now());
+        standing.eject(Scope::Model, Ejection::new(Class::ServerError, now, now + SECOND));
+        let later = now + SECOND;
+        let probe = standing.admit(later);
+        assert!(matches!(probe, Admission::Probe(_)));
+        assert!(matches!(standing.admit(later), Admission::Closed(_)));
+        assert!(matches!(standing.state(later), State::Probing(_)));
+        drop(probe);
+        assert!(matches!(standing.admit(later), Admission::Probe(_)));
+        standing.recovered();
+        assert!(matches!(standing.admit(now), Admission::Free));
+    }
+
+    #[test]
+    fn the_longer_ejection_stays_and_strikes_add_up() {
+        let (standing, now) = (Board::new().of(&target("a", "m")), Instant::now());
+        standing.eject(Scope::Model, Ejection::new(Class::RateLimit, now, now + 5 * SECOND));
+        standing.eject(Scope::Model, Ejection::new(Class::ServerError, now, now + SECOND));
+        assert!(matches!(standing.state(now), State::Ejected(e) if e.until == now + 5 * SECOND));
+        assert_eq!(standing.strikes(Scope::Model), 2);
+        standing.recovered();
+        assert_eq!(standing.strikes(Scope::Model), 0);
+    }
+
+    #[test]
+    fn slower_counts_at_once_and_faster_gradually() {
+        let (standing, now) = (Board::new().of(&target("a", "m")), Instant::now());
+        assert_eq!(standing.first_content(), None);
+        standing.saw_first_content(now, SECOND);
+        standing.saw_first_content(now, 4 * SECOND);
+        assert_eq!(standing.first_content(), Some(4 * SECOND));
+        standing.saw_first_content(now + SECOND, SECOND);
+        let soon = standing.first_content().unwrap();
+        assert!(soon > 3 * SECOND && soon < 4 * SECOND, "{soon:?}");
+        standing.saw_first_content(now + 100 * SECOND, SECOND);
+        assert!(standing.first_content().unwrap() < 2 * SECOND);
+    }
+
+    #[test]
+    fn invented_models_share_an_entry_once_there_are_too_many() {
+        let board = Board::new();
+        (0..2 * MODELS).for_each(|n| drop(board.of(&target("a", &n.to_string()))));
+        assert!(board.standings().len() <= MODELS + 1);
+        assert!(board.of(&target("a", "another")).model().is_empty());
+    }
+}
