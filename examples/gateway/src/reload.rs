@@ -69,11 +69,12 @@ impl Reload {
             _ => None,
         };
         self.stored.reread()?;
+        // Said before it is in force: who sees the new state finds the words about it in the log.
+        self.say(next);
         self.state.replace(next.state_after(self.stored.clone(), &self.state.load()));
         if let Some((own, new)) = certificates {
             own.replace(&new);
         }
-        self.say(next);
         Ok(())
     }
 
@@ -132,8 +133,8 @@ impl Watched {
         }
     }
 
-    /// Whether a file is another one than when this was last asked. One that is not there has not
-    /// changed: whoever replaces it is in the middle of it.
+    /// Whether a file is another one than when this was last asked. One that is not there or empty
+    /// has not changed: whoever writes it is in the middle of it.
     pub fn changed(&mut self) -> bool {
         let mut changed = false;
         for (path, seen) in &mut self.0 {
@@ -148,7 +149,7 @@ impl Watched {
 
 fn stamp(path: &Path) -> Option<Stamp> {
     use std::os::unix::fs::MetadataExt;
-    let metadata = fs::metadata(path).ok()?;
+    let metadata = fs::metadata(path).ok().filter(|metadata| metadata.len() > 0)?;
     Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }
 
@@ -164,6 +165,8 @@ mod tests {
         let mut watched = Watched::default();
         watched.also([file.clone(), file.clone()]);
         assert!(!watched.changed(), "it is not there");
+        fs::write(&file, "").unwrap();
+        assert!(!watched.changed(), "it is being written");
         fs::write(&file, "1").unwrap();
         assert!(watched.changed());
         assert!(!watched.changed(), "said once");
