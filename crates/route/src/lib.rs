@@ -84,7 +84,7 @@ pub use self::{
     affinity::Affinity,
     alias::{Alias, AliasTarget, Order, UnknownOrder},
     ask::Ask,
-    explain::{Explanation, Explained},
+    explain::{Explained, Explanation},
     future::ResponseFuture,
     layer::RouteLayer,
     provider::{DataPolicy, Deployment, Endpoint, Provider},

@@ -100,8 +100,10 @@ impl Router {
             false => names.join(", "),
         };
         let near = self.nearest(asked).map(|near| format!("did you mean `{near}`? Or "));
-        let message =
-            format!("no model `{asked}` here: {}ask for an alias or {ask}", near.unwrap_or_default());
+        let message = format!(
+            "no model `{asked}` here: {}ask for an alias or {ask}",
+            near.unwrap_or_default()
+        );
         Refusal::new(Class::NotFound, message).param("model")
     }
 

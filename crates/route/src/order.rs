@@ -92,11 +92,11 @@ fn by_load(tier: &mut [Ranked<'_>], random: &Random, reason: &'static str) {
         ranked.rank = (1.0 + load(ranked.candidate), random.unit());
         ranked.reason = reason.into();
     }
-    let able: Vec<usize> =
-        (0..tier.len()).filter(|at| tier[*at].candidate.weight > 0.0).collect();
-    let Some(first) = two(&able, random).into_iter().min_by(|a, b| {
-        load(tier[*a].candidate).total_cmp(&load(tier[*b].candidate))
-    }) else {
+    let able: Vec<usize> = (0..tier.len()).filter(|at| tier[*at].candidate.weight > 0.0).collect();
+    let Some(first) = two(&able, random)
+        .into_iter()
+        .min_by(|a, b| load(tier[*a].candidate).total_cmp(&load(tier[*b].candidate)))
+    else {
         return;
     };
     tier[first].rank = (0.0, 0.0);

@@ -66,9 +66,7 @@ fn single(only: &Candidate, route: &Route, facts: &Facts<'_>) -> Result<Plan, Re
     });
     let skip = if allowed { unfit(&only.target, facts) } else { Some(Skip::NotAllowed) };
     match skip {
-        Some(why) => {
-            Err(nobody(facts.ask.model(), &[Skipped::new(only.target.clone(), why)]))
-        }
+        Some(why) => Err(nobody(facts.ask.model(), &[Skipped::new(only.target.clone(), why)])),
         None => Ok(Plan::one(only.target.clone(), named(route))),
     }
 }
@@ -136,9 +134,10 @@ impl<'a> Planning<'a> {
         }
         self.wishes.models = models;
         for (i, name) in self.wishes.fallback.clone().iter().enumerate() {
-            let route = self.router.route(self.facts.ask, name).map_err(|unknown| {
-                wrong(&format!("provider.fallback[{i}]"), unknown.message)
-            })?;
+            let route = self
+                .router
+                .route(self.facts.ask, name)
+                .map_err(|unknown| wrong(&format!("provider.fallback[{i}]"), unknown.message))?;
             self.tier(route, name, "named by the wish `fallback`");
         }
         self.check_names(relayed)?;
@@ -244,20 +243,31 @@ impl<'a> Planning<'a> {
             return doubtful.into_iter().map(|(ranked, _)| ranked).collect();
         }
         let left = doubtful.into_iter();
-        skipped.extend(left.map(|(ranked, why)| Skipped::new(ranked.candidate.target.clone(), why)));
+        skipped
+            .extend(left.map(|(ranked, why)| Skipped::new(ranked.candidate.target.clone(), why)));
         fit
     }
 
-    /// The candidates of a tier that are not in one before.
+    /// The candidates of a tier that the key was not given by one before.
     fn fresh(&self, tier: usize) -> impl Iterator<Item = &Candidate> {
-        let before = self.tiers[..tier].iter().flat_map(|tier| &tier.route.candidates);
+        let before = self.tiers[..tier].iter().flat_map(|tier| {
+            let all = tier.route.candidates.iter();
+            all.filter(|candidate| self.allows(candidate, tier))
+        });
         let all = self.tiers[tier].route.candidates.iter();
-        all.filter(move |one| !before.clone().any(|other| Arc::ptr_eq(&one.standing, &other.standing)))
+        all.filter(move |one| {
+            !before.clone().any(|other| Arc::ptr_eq(&one.standing, &other.standing))
+        })
+    }
+
+    /// Whether the key may use a candidate by the name that led to it.
+    fn allows(&self, candidate: &Candidate, tier: &Tier) -> bool {
+        let models = models(self.facts.ask.principal).filter(|_| !tier.open);
+        models.is_none_or(|models| covers(models, candidate))
     }
 
     fn skip(&self, candidate: &Candidate, tier: &Tier, last: Option<&Last>) -> Option<Skip> {
-        let models = models(self.facts.ask.principal).filter(|_| !tier.open);
-        if models.is_some_and(|models| !covers(models, candidate)) {
+        if !self.allows(candidate, tier) {
             return Some(Skip::NotAllowed);
         }
         self.unwanted(candidate)

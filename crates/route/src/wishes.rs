@@ -295,12 +295,21 @@ mod tests {
         )
         .unwrap();
         assert_eq!(wishes.order, Some(Order::Latency));
-        assert_eq!((&wishes.models[..], &wishes.fallback[..]), (&["a/b".into()][..], &["c".into()][..]));
+        assert_eq!(
+            (&wishes.models[..], &wishes.fallback[..]),
+            (&["a/b".into()][..], &["c".into()][..])
+        );
         assert_eq!(wishes.max_price.prompt.unwrap().to_string(), "1.5");
         assert!(wishes.alone && wishes.zero_retention && wishes.no_collection);
         assert_eq!(wishes.unknown, ["later"]);
-        assert_eq!(read(r#"{"provider":{"sort":{"by":"throughput"}}}"#).unwrap().order, Some(Order::Latency));
-        assert_eq!(read(r#"{"provider":{"sort":null,"zdr":null},"models":null}"#).unwrap(), Wishes::default());
+        assert_eq!(
+            read(r#"{"provider":{"sort":{"by":"throughput"}}}"#).unwrap().order,
+            Some(Order::Latency)
+        );
+        assert_eq!(
+            read(r#"{"provider":{"sort":null,"zdr":null},"models":null}"#).unwrap(),
+            Wishes::default()
+        );
     }
 
     #[test]
@@ -325,7 +334,10 @@ mod tests {
             (r#"{"models":[""]}"#, "models[0]"),
         ] {
             let refusal = read(text).unwrap_err();
-            assert_eq!((refusal.class, refusal.param.as_deref()), (Class::InvalidRequest, Some(param)));
+            assert_eq!(
+                (refusal.class, refusal.param.as_deref()),
+                (Class::InvalidRequest, Some(param))
+            );
             assert!(refusal.message.contains(param), "{}", refusal.message);
         }
         let many = format!(r#"{{"models":[{}]}}"#, vec![r#""m""#; MOST + 1].join(","));

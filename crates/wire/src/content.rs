@@ -171,7 +171,11 @@ mod tests {
                 r#"{"contents":[{"parts":[{"file_data":{"mime_type":"application/pdf"}}]}]}"#,
                 "documents",
             ),
-            (GEMINI, r#"{"contents":[{"parts":[{"text":"","thoughtSignature":"x"}]}]}"#, "reasoning"),
+            (
+                GEMINI,
+                r#"{"contents":[{"parts":[{"text":"","thoughtSignature":"x"}]}]}"#,
+                "reasoning",
+            ),
             (GEMINI, r#"{"cachedContent":"cachedContents/1"}"#, "state"),
         ] {
             assert_eq!(words(seen(protocol, text)), [expected], "{protocol} {text}");
@@ -181,7 +185,10 @@ mod tests {
     #[test]
     fn words_and_schemas_are_no_media() {
         for (protocol, text) in [
-            (CHAT, r#"{"messages":[{"content":"\"type\":\"image_url\""}],"tools":[{"image_url":1}]}"#),
+            (
+                CHAT,
+                r#"{"messages":[{"content":"\"type\":\"image_url\""}],"tools":[{"image_url":1}]}"#,
+            ),
             (CHAT, r#"{"messages":[{"content":[{"type":"text","text":"input_audio"}]}]}"#),
             (
                 MESSAGES,

@@ -5,8 +5,9 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use tollgate_core::{Body, Call, Operation, Protocol, Refusal};
 
 use crate::{
-    Automaton, Fault, ModelCard, Rendered, anthropic_messages::AnthropicMessages,
-    content::Content, gemini::Gemini, json::Object, openai_chat::OpenAiChat, openai_responses::OpenAiResponses, peek::Peek,
+    Automaton, Fault, ModelCard, Rendered, anthropic_messages::AnthropicMessages, content::Content,
+    gemini::Gemini, json::Object, openai_chat::OpenAiChat, openai_responses::OpenAiResponses,
+    peek::Peek,
 };
 
 /// Returns the dialect of a protocol.

@@ -263,7 +263,7 @@ mod tests {
     fn reads_its_configuration_in_both_spellings() {
         let camel = read(
             r#"{"generationConfig":{"maxOutputTokens":"7","candidateCount":2,
-               "responseMimeType":"application/json","thinkingConfig":{"thinkingBudget":-1}},
+               "responseJsonSchema":{},"thinkingConfig":{"thinkingBudget":-1}},
                "tools":[{"googleSearch":{}}]}"#,
         );
         assert_eq!((camel.output_limit, camel.candidates), (Some(7), Some(2)));
