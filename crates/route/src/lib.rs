@@ -41,10 +41,70 @@
 //! # }
 //! ```
 //!
+//! # From data
+//!
+//! [`Router`] is a `Resolve` made from data: providers with their deployments, aliases, and what
+//! the catalogue knows of models. Here two providers stand behind one name:
+//!
+//! ```
+//! use tollgate_core::{Call, CallFacts, Operation, Protocol};
+//! use tollgate_route::{Alias, Ask, Endpoint, Order, Provider, Resolve, Router};
+//!
+//! let at = |url: &str| Endpoint::new(Protocol::OpenAiChat, url.parse().unwrap());
+//! let router = Router::new([
+//!     Provider::new("openai").endpoint(at("https://api.openai.com/v1")),
+//!     Provider::new("groq").endpoint(at("https://api.groq.com/openai/v1")),
+//! ])
+//! .aliases([(
+//!     "fast",
+//!     Alias::new(["openai/gpt-5-mini", "groq/llama-3.1-8b-instant"]).order(Order::Cost),
+//! )]);
+//!
+//! let call = Call::new(Protocol::OpenAiChat, Operation::Generate);
+//! let call = CallFacts { model: Some("fast".into()), ..CallFacts::clone(&call) }.into();
+//! let plan = router.resolve(&Ask::new(&call)).unwrap();
+//!
+//! let names: Vec<_> = plan.chosen.iter().map(|step| step.target.name()).collect();
+//! assert_eq!(names, ["groq/llama-3.1-8b-instant", "openai/gpt-5-mini"]);
+//! println!("{}", router.explain(&Ask::new(&call)));
+//! ```
+//!
+//! A name means, the first that applies: an alias; an alias with a `*` and letters of its own;
+//! `provider/model`; a model the catalogue has at the lab that makes it, or that one of the
+//! providers has; the alias `*`; whatever the first provider makes of it that speaks the caller's
+//! protocol.
+//!
+//! # In which order
+//!
+//! [`Order`] says how the targets of an alias are ordered; a request may wish for another
+//! ([`Wishes`]). The plan is the whole order, each step with its reason and score. Who is set aside
+//! on the [`Board`](tollgate_core::Board) goes last and stays in it.
+//!
+//! # Who is left out
+//!
+//! Who cannot take what the request has (tools, a schema, pictures, sounds, documents), who costs
+//! more or handles data otherwise than the request wishes, whom the key may not use: each is in the
+//! plan's [`skipped`](Plan::skipped), with the reason. What nobody knows of a model is nothing
+//! against it. Limits of length are estimated, and nobody is refused for a guess. What only the
+//! messages tell is read where the answer depends on it, without building a tree.
+//!
+//! # Staying
+//!
+//! A conversation stays with the target that answered it while that likely has its prompt cached,
+//! and as long as it replays reasoning of that target or goes on from a response kept there
+//! ([`Affinity`]). Where there is no choice nothing is remembered.
+//!
 //! # Who may
 //!
 //! A `Resolve` is given the [`Principal`], if the caller has one, and answers with a [`Refusal`]
-//! where the key may not use the model or nobody serves it.
+//! where the key may not use the model or nobody serves it. To the `Router`, who may use an alias
+//! may use all its targets; otherwise each target must be on the key's list by its own name.
+//!
+//! # The surprise
+//!
+//! The members `provider` and `models` of a body are wishes, in each protocol, and do not reach an
+//! upstream; to OpenRouter, whose words they are, goes what is its business. A client that wants
+//! them left alone sends its wishes, if only `{}`, in the header `x-tollgate-route`.
 //!
 //! # What passes untouched
 //!

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
 
 use axum::routing::post;
 use bytes::Bytes;
@@ -15,7 +18,7 @@ use tollgate_core::{
 use tollgate_route::{
     Alias, Endpoint, Provider, Resolve, ResponseFuture, Route, RouteLayer, Router,
 };
-use tollgate_testkit::{Answer, Script, ScriptBody, Upstream};
+use tollgate_testkit::{Answer, Script, ScriptBody, Upstream, wrapper_contract};
 use tollgate_wire::aim;
 use tower::{Layer, Service, ServiceExt};
 use tower_test::mock;
@@ -364,4 +367,23 @@ fn everything_can_be_sent_shared_and_cloned() {
     bounds::<RouteLayer<()>>();
     bounds::<Route<(), ()>>();
     future::<ResponseFuture<Upstream, (), Full<Bytes>>>();
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_pass_as_they_are_also_where_their_name_is_read() {
+    let router = Arc::new(router());
+    for path in ["/v1/responses", CHAT] {
+        let answered = |body: ScriptBody| {
+            let slot = Arc::new(Mutex::new(Some(Response::new(body))));
+            let inner = tower::service_fn(move |_: Request<Body>| {
+                let response = slot.lock().unwrap().take().unwrap();
+                std::future::ready(Ok::<_, Infallible>(response))
+            });
+            let service = RouteLayer::new(router.clone()).layer(inner);
+            let asked = request(path, r#"{"model":"any","input":"x"}"#);
+            let response = tokio_test::task::spawn(service.oneshot(asked)).poll();
+            Box::pin(assert_ready_ok!(response).into_body())
+        };
+        wrapper_contract(answered).await;
+    }
 }
