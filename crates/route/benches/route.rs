@@ -66,6 +66,15 @@ fn resolves(criterion: &mut Criterion) {
         facts.needs.wishes = true;
         Call::from(facts)
     };
+    let turn = format!(r#"{{"role":"user","content":"{}"}}"#, "words, and words ".repeat(64));
+    let turns = vec![turn; 190].join(",");
+    let body = format!(r#"{{"messages":[{turns}],"model":"priority"}}"#);
+    let body =
+        Frames::new(body.into_bytes().chunks(64 << 10).map(Bytes::copy_from_slice).collect());
+    let long = self::call("priority");
+    group.bench_function("priority, 200 KB", |bencher| {
+        bencher.iter(|| router.resolve(black_box(&Ask::new(&long).body(&body))));
+    });
     let body = BODY.replace("MODEL\"", r#"priority","provider":{"only":["groq"]}"#);
     let body = Frames::from(Bytes::from(body));
     group.bench_function("wishes", |bencher| {
