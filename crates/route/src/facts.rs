@@ -3,7 +3,7 @@ use std::{cell::OnceCell, hash::Hasher};
 use tollgate_catalog::{Catalogue, Component, Occasion, price, rates};
 use tollgate_core::{Decimal, InTokens, Money, OutTokens, Target, Usage};
 use tollgate_wire::{
-    content::{self, Content},
+    content::{self, Content, Medium},
     prompt_bytes,
 };
 
@@ -19,12 +19,13 @@ const OUTPUT: u64 = 1024;
 pub(crate) struct Facts<'a> {
     pub(crate) ask: &'a Ask<'a>,
     content: OnceCell<Content>,
+    held: [OnceCell<bool>; 5],
     prompt: OnceCell<u64>,
 }
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(ask: &'a Ask<'a>) -> Self {
-        Self { ask, content: OnceCell::new(), prompt: OnceCell::new() }
+        Self { ask, content: OnceCell::new(), held: Default::default(), prompt: OnceCell::new() }
     }
 
     /// What the messages hold.
@@ -32,6 +33,25 @@ impl<'a> Facts<'a> {
         let protocol = self.ask.call.protocol;
         let read = || self.ask.body.map(|body| content::content(protocol, body));
         *self.content.get_or_init(|| read().unwrap_or_default())
+    }
+
+    /// Whether the messages hold a medium. They are walked only where a word of it stands.
+    pub(crate) fn holds(&self, medium: Medium) -> bool {
+        let protocol = self.ask.call.protocol;
+        let marked = || self.ask.body.is_some_and(|body| content::may_hold(protocol, body, medium));
+        let held = || match medium {
+            Medium::Images => self.content().images,
+            Medium::Audio => self.content().audio,
+            Medium::Video => self.content().video,
+            Medium::Documents => self.content().documents,
+            Medium::Reasoning => self.content().reasoning,
+        };
+        *self.held[medium as usize].get_or_init(|| marked() && held())
+    }
+
+    /// The most tokens the prompt may have, at no cost.
+    pub(crate) fn prompt_at_most(&self) -> u64 {
+        (self.ask.body.map_or(0, |body| body.len()) as u64).div_ceil(TOKEN)
     }
 
     /// About how many tokens the prompt has; 0 for a body nobody has read.
@@ -73,11 +93,12 @@ impl<'a> Facts<'a> {
         content::state(self.ask.call.protocol, body)
     }
 
-    /// What calls of this conversation have in common, if there is anything to go by.
-    pub(crate) fn affinity(&self, affinity: &Affinity) -> Option<u64> {
+    /// What calls of this conversation have in common, if there is anything to go by, and whether
+    /// others went before.
+    pub(crate) fn affinity(&self, affinity: &Affinity) -> Option<(u64, bool)> {
         let (call, body) = (self.ask.call, self.ask.body?);
         if let Some(name) = self.state() {
-            return Some(affinity.named(&name));
+            return Some((affinity.named(&name), true));
         }
         let mut hasher = affinity.hasher();
         hasher.write(self.ask.principal.map_or("", |who| who.key.as_str()).as_bytes());
@@ -85,12 +106,10 @@ impl<'a> Facts<'a> {
         hasher.write(self.ask.model().as_bytes());
         hasher.write_u8(0xff);
         hasher.write(call.protocol.as_str().as_bytes());
-        let mut seen = false;
-        content::opening(call.protocol, body, &mut |part| {
-            seen |= !part.is_empty();
+        let opening = content::opening(call.protocol, body, &mut |part| {
             hasher.write(part);
             hasher.write_u8(0xff);
-        });
-        seen.then(|| hasher.finish())
+        })?;
+        Some((hasher.finish(), opening.continues))
     }
 }

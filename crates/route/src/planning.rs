@@ -5,13 +5,14 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 use tollgate_core::{
     AllowedModels, Decimal, Operation, Plan, PlanStep, Principal, Refusal, Skip, Skipped, State,
 };
+use tollgate_wire::content::Medium;
 
 use crate::{
     Ask, Order, Router, Wishes,
     affinity::Entry,
     candidate::{Candidate, Route},
     facts::Facts,
-    fitness::{doubt, unfit},
+    fitness::{doubt, plainly_unfit, unfit},
     order::{self, Ranked, Sight, compare, float},
     refusal::{nobody, not_allowed},
     wishes::wrong,
@@ -73,7 +74,10 @@ fn single(only: &Candidate, route: &Route, facts: &Facts<'_>) -> Result<Plan, Re
     let allowed = models.is_none_or(|models| {
         (route.is_alias && models.allows(facts.ask.model())) || covers(models, only)
     });
-    let skip = if allowed { unfit(&only.target, facts) } else { Some(Skip::NotAllowed) };
+    let skip = match allowed {
+        true => plainly_unfit(&only.target, facts),
+        false => Some(Skip::NotAllowed),
+    };
     match skip {
         Some(why) => Err(nobody(facts.ask.model(), &[Skipped::new(only.target.clone(), why)])),
         None => Ok(Plan::one(only.target.clone(), named(route))),
@@ -195,7 +199,8 @@ impl<'a> Planning<'a> {
     fn plan(self) -> Result<(Plan, Basis), Refusal> {
         let now = self.facts.ask.now();
         let affinity = self.facts.affinity(&self.router.affinity);
-        let last = affinity.and_then(|key| self.last(key, now));
+        let last = affinity.filter(|(_, continues)| *continues);
+        let last = last.and_then(|(key, _)| self.last(key, now));
         let mut skipped: Vec<Skipped> = Vec::new();
         let mut ranked = self.fit(last.as_ref(), &mut skipped);
         self.rank(&mut ranked);
@@ -206,7 +211,7 @@ impl<'a> Planning<'a> {
         }
         let mut plan = Plan::default();
         plan.skipped = skipped;
-        plan.affinity = affinity.filter(|_| ranked.len() > 1);
+        plan.affinity = affinity.map(|(key, _)| key).filter(|_| ranked.len() > 1);
         plan.chosen = ranked.into_iter().map(step).collect();
         self.write_wishes(&mut plan);
         let Self { order, wishes, has_wishes, .. } = self;
@@ -229,7 +234,7 @@ impl<'a> Planning<'a> {
         }
         let bound = match self.facts.ask.call.needs.state {
             true => Some(Bound::State),
-            false => self.facts.content().reasoning.then_some(Bound::Reasoning),
+            false => self.facts.holds(Medium::Reasoning).then_some(Bound::Reasoning),
         };
         let warm = || self.facts.prompt() >= CACHED && self.router.affinity.is_warm(&entry, now);
         (bound.is_some() || warm()).then_some(Last { entry, bound })

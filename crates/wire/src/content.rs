@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use memchr::memmem;
 use tollgate_core::{Frames, Protocol};
 
 use crate::{
@@ -86,14 +87,122 @@ pub fn state(protocol: Protocol, body: &Frames) -> Option<String> {
     values.filter_map(name).find(|name| !name.is_empty())
 }
 
-/// Gives `take` what a conversation begins with and keeps while it goes on: what the client calls
-/// it, its instructions, and the first turn of the user. Only text counts, so that cache marks may
-/// move.
-pub fn opening(protocol: Protocol, body: &Frames, take: &mut dyn FnMut(&[u8])) {
-    let text: Bytes = body.joined();
-    for (key, value) in Object::new(&text).map_while(Result::ok) {
-        dialect(protocol).read_opening(&key, value, take);
+/// What [`opening`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The conversation has gone on since.
+    pub continues: bool,
+}
+
+/// So much of a long body is looked at first.
+const HEAD: usize = 64 << 10;
+
+/// Gives `take` what a conversation begins with and keeps while it goes on: the turns until the
+/// first of the user. Only text counts, so that cache marks may move. `None`: there is no such turn.
+///
+/// Of a long body usually only the first 64 KiB are read.
+pub fn opening(protocol: Protocol, body: &Frames, take: &mut dyn FnMut(&[u8])) -> Option<Opening> {
+    let head = body.slice(0..HEAD);
+    let found = opening_of(protocol, &head).or_else(|| match head.len() < body.len() {
+        true => None,
+        false => Some((Vec::new(), Opening { continues: false })),
+    });
+    let whole;
+    let (texts, opening) = match found {
+        Some((texts, opening)) => (texts, opening),
+        None => {
+            whole = body.joined();
+            opening_of(protocol, &whole)?
+        }
+    };
+    texts.iter().for_each(|text| take(text));
+    (!texts.is_empty()).then_some(opening)
+}
+
+/// The texts of the turns until the first of the user, if that is whole here.
+fn opening_of(protocol: Protocol, text: &[u8]) -> Option<(Vec<&[u8]>, Opening)> {
+    let (member, part) = dialect(protocol).turns();
+    let turns = begun(text, member)?;
+    if let [b'"', ..] = turns {
+        let whole = json::leading(turns)?;
+        return Some((vec![whole], Opening { continues: false }));
     }
+    let (mut texts, mut turns) = (Vec::new(), Array::new(turns));
+    while let Some(Ok(turn)) = turns.next() {
+        add_text(json::member(turn, part).unwrap_or_default(), &mut texts);
+        let role = json::member(turn, "role").and_then(json::string);
+        if matches!(role.as_deref(), Some("user") | None) {
+            return Some((texts, Opening { continues: turns.next().is_some() }));
+        }
+    }
+    None
+}
+
+/// What there is of the value of a top-level member, also where the text ends within it.
+fn begun<'a>(text: &'a [u8], member: &str) -> Option<&'a [u8]> {
+    let mut members = Object::new(text);
+    loop {
+        let before = members.rest();
+        match members.next()? {
+            Ok((key, value)) if key == member => return Some(value),
+            Ok(_) => {}
+            Err(_) => {
+                let before = before.trim_ascii_start();
+                let rest = before.strip_prefix(b",").or(before.strip_prefix(b"{"))?;
+                let rest = rest.trim_ascii_start();
+                let key = json::leading(rest)?;
+                let value = rest[key.len()..].trim_ascii_start().strip_prefix(b":")?;
+                return (json::string(key)? == member).then(|| value.trim_ascii_start());
+            }
+        }
+    }
+}
+
+/// Adds a text: a string, or the `text` of each part.
+fn add_text<'a>(value: &'a [u8], texts: &mut Vec<&'a [u8]>) {
+    match value.first() {
+        Some(b'"') => texts.push(value),
+        Some(b'[') => texts.extend(items(value).filter_map(|part| json::member(part, "text"))),
+        _ => {}
+    }
+}
+
+/// Something messages may hold beside text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Medium {
+    Images,
+    Audio,
+    Video,
+    Documents,
+    /// Reasoning of an earlier answer.
+    Reasoning,
+}
+
+/// Whether a request may hold a medium: a quick look for the words it could not do without.
+pub fn may_hold(protocol: Protocol, body: &Frames, medium: Medium) -> bool {
+    let marks = dialect(protocol).marks(medium);
+    marks.iter().any(|mark| stands_in(body, mark.as_bytes()))
+}
+
+/// Whether a short word stands in the frames or over their edges.
+fn stands_in(body: &Frames, word: &[u8]) -> bool {
+    let (finder, reach) = (memmem::Finder::new(word), word.len() - 1);
+    // What stands before the next frame, as far as the word could begin there.
+    let mut edge: Vec<u8> = Vec::new();
+    body.as_slice().iter().any(|frame| {
+        if finder.find(frame).is_some() {
+            return true;
+        }
+        edge.extend_from_slice(&frame[..frame.len().min(reach)]);
+        let found = finder.find(&edge).is_some();
+        if frame.len() > reach {
+            edge.clear();
+            edge.extend_from_slice(&frame[frame.len() - reach..]);
+        }
+        edge.drain(..edge.len().saturating_sub(reach));
+        found
+    })
 }
 
 /// The elements of an array; none of what is no array.
@@ -104,28 +213,6 @@ pub(crate) fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Whether an object has a member that says something.
 pub(crate) fn has(object: &[u8], key: &str) -> bool {
     json::member(object, key).is_some_and(|value| !json::is_blank(value))
-}
-
-/// Gives `take` the turns until the first of the user, that one included.
-pub(crate) fn opening_turns(turns: &[u8], text: &str, take: &mut dyn FnMut(&[u8])) {
-    for turn in items(turns) {
-        opening_text(json::member(turn, text).unwrap_or_default(), take);
-        let role = json::member(turn, "role").and_then(json::string);
-        if matches!(role.as_deref(), Some("user") | None) {
-            return;
-        }
-    }
-}
-
-/// Gives `take` a text: a string, or the `text` of each part.
-pub(crate) fn opening_text(value: &[u8], take: &mut dyn FnMut(&[u8])) {
-    match value.first() {
-        Some(b'"') => take(value),
-        Some(b'[') => items(value).for_each(|part| {
-            take(json::member(part, "text").unwrap_or_default());
-        }),
-        _ => {}
-    }
 }
 
 #[cfg(test)]
@@ -199,6 +286,14 @@ mod tests {
             ),
         ] {
             assert_eq!(words(seen(protocol, text)), [expected], "{protocol} {text}");
+            let medium = match expected {
+                "images" => Medium::Images,
+                "audio" => Medium::Audio,
+                "documents" => Medium::Documents,
+                "reasoning" => Medium::Reasoning,
+                _ => continue,
+            };
+            assert!(may_hold(protocol, &Bytes::from(text).into(), medium), "{protocol} {text}");
         }
     }
 
@@ -237,31 +332,42 @@ mod tests {
         }
     }
 
-    fn begins(protocol: Protocol, text: &'static str) -> Vec<u8> {
+    fn begins(protocol: Protocol, text: &str, frame: usize) -> (Vec<u8>, Option<Opening>) {
         let mut all = Vec::new();
-        opening(protocol, &Bytes::from_static(text.as_bytes()).into(), &mut |part| {
-            all.extend_from_slice(part);
-        });
-        all
+        let pieces = text.as_bytes().chunks(frame).map(Bytes::copy_from_slice);
+        let opening =
+            opening(protocol, &Frames::new(pieces.collect()), &mut |part| all.extend(part));
+        (all, opening)
     }
 
     #[test]
     fn a_conversation_that_goes_on_begins_the_same() {
+        let long = "x".repeat(2 * HEAD);
         for (protocol, first, later) in [
             (
                 CHAT,
                 r#"{"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"}]}"#,
-                r#"{"stream":true,"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"},{"role":"assistant","content":"a"},{"role":"user","content":"v"}]}"#,
+                r#"{"stream":true,"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"},{"role":"assistant","content":"LONG"},{"role":"user","content":"v"}]}"#,
+            ),
+            (
+                CHAT,
+                r#"{"tools":["LONG"],"messages":[{"role":"user","content":"u"}]}"#,
+                r#"{"messages":[{"role":"user","content":"u"},{"role":"user","content":"v"}],"tools":["LONG"]}"#,
+            ),
+            (
+                CHAT,
+                r#"{"messages":[{"role":"user","content":"LONG"}]}"#,
+                r#"{"x":1,"messages":[{"role":"user","content":"LONG"},{"role":"user","content":"v"}]}"#,
             ),
             (
                 RESPONSES,
                 r#"{"instructions":"s","input":[{"role":"user","content":"u"}]}"#,
-                r#"{"instructions":"s","input":[{"role":"user","content":"u"},{"role":"user","content":"v"}]}"#,
+                r#"{"input":[{"role":"user","content":"u"},{"role":"user","content":"v"}]}"#,
             ),
             (
                 MESSAGES,
-                r#"{"system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"text","text":"u","cache_control":{}}]}]}"#,
-                r#"{"system":[{"type":"text","text":"s","cache_control":{}}],"messages":[{"role":"user","content":[{"type":"text","text":"u"}]},{"role":"assistant","content":"a"}]}"#,
+                r#"{"system":[],"messages":[{"role":"user","content":[{"type":"text","text":"u","cache_control":{}}]}]}"#,
+                r#"{"messages":[{"role":"user","content":[{"type":"text","text":"u"}]},{"role":"assistant","content":"LONG"}]}"#,
             ),
             (
                 GEMINI,
@@ -269,11 +375,34 @@ mod tests {
                 r#"{"contents":[{"role":"user","parts":[{"text":"u"}]},{"role":"model","parts":[]}]}"#,
             ),
         ] {
-            let begun = begins(protocol, first);
-            assert!(!begun.is_empty());
-            assert_eq!(begun, begins(protocol, later), "{protocol}");
+            let [first, later] = [first, later].map(|text| text.replace("LONG", &long));
+            for frame in [1000, usize::MAX] {
+                let (begun, opening) = begins(protocol, &first, frame);
+                assert_eq!(
+                    (begun.is_empty(), opening),
+                    (false, Some(Opening { continues: false }))
+                );
+                let (again, opening) = begins(protocol, &later, frame);
+                assert!(begun == again, "{protocol}");
+                assert_eq!(opening, Some(Opening { continues: true }), "{protocol}");
+            }
         }
         let other = r#"{"messages":[{"role":"user","content":"other"}]}"#;
-        assert_eq!(begins(CHAT, other), br#""other""#);
+        assert_eq!(begins(CHAT, other, 9).0, br#""other""#);
+        assert_eq!(begins(RESPONSES, r#"{"input":"x"}"#, 9).0, br#""x""#);
+        for none in ["", "{}", "[]", r#"{"messages":[]}"#, r#"{"messages":[{"role":"system"}]}"#] {
+            assert_eq!(begins(CHAT, none, 9).1, None, "{none}");
+        }
+    }
+
+    #[test]
+    fn marks_are_seen_however_the_body_is_cut() {
+        let text = br#"{"messages":[{"content":[{"type":"input_audio"}]}]}"#;
+        for size in 1..text.len() {
+            let pieces = text.chunks(size).map(Bytes::copy_from_slice);
+            let body = Frames::new(pieces.collect());
+            assert!(may_hold(CHAT, &body, Medium::Audio), "{size}");
+            assert!(!may_hold(CHAT, &body, Medium::Images), "{size}");
+        }
     }
 }

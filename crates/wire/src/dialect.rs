@@ -5,8 +5,13 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use tollgate_core::{Body, Call, Operation, Protocol, Refusal};
 
 use crate::{
-    Automaton, Fault, ModelCard, Rendered, anthropic_messages::AnthropicMessages, content::Content,
-    gemini::Gemini, json::Object, openai_chat::OpenAiChat, openai_responses::OpenAiResponses,
+    Automaton, Fault, ModelCard, Rendered,
+    anthropic_messages::AnthropicMessages,
+    content::{Content, Medium},
+    gemini::Gemini,
+    json::Object,
+    openai_chat::OpenAiChat,
+    openai_responses::OpenAiResponses,
     peek::Peek,
 };
 
@@ -65,9 +70,11 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// Takes what the top-level member `key` says about the media and the history in the messages.
     fn read_content(&self, key: &str, value: &[u8], content: &mut Content);
 
-    /// Gives `take` what the top-level member `key` says that stays while the conversation goes on:
-    /// its name, the instructions, the turns until the first of the user.
-    fn read_opening(&self, key: &str, value: &[u8], take: &mut dyn FnMut(&[u8]));
+    /// Texts one of which is in every request that holds a medium: without them nobody need look.
+    fn marks(&self, medium: Medium) -> &'static [&'static str];
+
+    /// Returns the top-level member the turns stand in, and the member a turn's text stands in.
+    fn turns(&self) -> (&'static str, &'static str);
 
     /// Returns the automaton of the stream that answers `call`.
     fn automaton(&self, call: &Call) -> Box<dyn Automaton>;

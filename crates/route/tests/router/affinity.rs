@@ -66,6 +66,13 @@ fn a_conversation_stays_while_its_cache_is_warm() {
 }
 
 #[test]
+fn another_question_with_the_same_words_is_no_conversation() {
+    let router = two();
+    answered(&router, &Request::new(CHAT, turns(2000, 0)));
+    assert_eq!(Request::new(CHAT, turns(2000, 0)).first(&router), "a/m");
+}
+
+#[test]
 fn what_no_upstream_caches_does_not_stay() {
     let router = two();
     answered(&router, &Request::new(CHAT, turns(10, 0)));
@@ -109,10 +116,12 @@ fn who_is_set_aside_is_not_asked_first_for_its_cache() {
 #[test]
 fn the_first_name_asked_for_goes_before_a_warm_cache_of_another() {
     let router = two();
-    let body = turns(2000, 0).replace(r#""any""#, r#""a/m""#);
-    let wishing = |request: Request| request.wishing(r#"{"models":["b/m"]}"#);
-    answered(&router, &wishing(Request::new(CHAT, body.clone())));
-    assert_eq!(wishing(Request::new(CHAT, body)).targets(&router), ["a/m", "b/m"]);
+    let ask = |number| {
+        let body = turns(2000, number).replace(r#""any""#, r#""a/m""#);
+        Request::new(CHAT, body).wishing(r#"{"models":["b/m"]}"#)
+    };
+    answered(&router, &ask(0));
+    assert_eq!(ask(1).targets(&router), ["a/m", "b/m"]);
 }
 
 #[test]

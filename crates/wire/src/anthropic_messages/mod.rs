@@ -13,7 +13,7 @@ use self::stream::MessagesStream;
 use crate::{
     Automaton, Dialect, Fault, ModelCard, Rendered, Route,
     aim::aim_body,
-    content::{Content, opening_text, opening_turns},
+    content::{Content, Medium},
     date,
     json::{self, Object},
     members,
@@ -101,12 +101,18 @@ impl Dialect for AnthropicMessages {
         content::read(key, value, content);
     }
 
-    fn read_opening(&self, key: &str, value: &[u8], take: &mut dyn FnMut(&[u8])) {
-        match key {
-            "system" => opening_text(value, take),
-            "messages" => opening_turns(value, "content", take),
-            _ => {}
+    fn marks(&self, medium: Medium) -> &'static [&'static str] {
+        match medium {
+            Medium::Images => &["\"image\""],
+            Medium::Audio => &[],
+            Medium::Video => &[],
+            Medium::Documents => &["\"document\""],
+            Medium::Reasoning => &["thinking\""],
         }
+    }
+
+    fn turns(&self) -> (&'static str, &'static str) {
+        ("messages", "content")
     }
 
     fn automaton(&self, _: &Call) -> Box<dyn Automaton> {

@@ -13,7 +13,7 @@ use tollgate_core::{Body, Call, Operation, Protocol, Refusal};
 use self::stream::GenerateStream;
 use crate::{
     Automaton, Dialect, Fault, ModelCard, Rendered, Route,
-    content::{Content, opening_text, opening_turns},
+    content::{Content, Medium},
     json::{self, Object},
     members,
     path::decoded,
@@ -89,14 +89,18 @@ impl Dialect for Gemini {
         content::read(key, value, content);
     }
 
-    fn read_opening(&self, key: &str, value: &[u8], take: &mut dyn FnMut(&[u8])) {
-        match key {
-            "systemInstruction" | "system_instruction" => {
-                opening_text(json::member(value, "parts").unwrap_or_default(), take);
-            }
-            "contents" => opening_turns(value, "parts", take),
-            _ => {}
+    fn marks(&self, medium: Medium) -> &'static [&'static str] {
+        match medium {
+            Medium::Images => &["image/"],
+            Medium::Audio => &["audio/"],
+            Medium::Video => &["video/"],
+            Medium::Documents => &["application/"],
+            Medium::Reasoning => &["thoughtSignature", "thought_signature"],
         }
+    }
+
+    fn turns(&self) -> (&'static str, &'static str) {
+        ("contents", "parts")
     }
 
     fn automaton(&self, call: &Call) -> Box<dyn Automaton> {

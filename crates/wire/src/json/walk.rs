@@ -16,7 +16,7 @@ impl<'a> Object<'a> {
 
     /// What stands behind what was walked so far: behind the object, once all of it was.
     pub(crate) fn rest(&self) -> &'a [u8] {
-        &self.0.text[self.0.at..]
+        &self.0.text[self.0.at.min(self.0.text.len())..]
     }
 }
 

@@ -11,7 +11,7 @@ use self::stream::ChatStream;
 use crate::{
     Automaton, Dialect, Fault, ModelCard, Rendered, Route,
     aim::aim_body,
-    content::{Content, opening_turns},
+    content::{Content, Medium},
     json::{self, Object},
     members, openai,
     path::decoded,
@@ -100,12 +100,18 @@ impl Dialect for OpenAiChat {
         content::read(key, value, content);
     }
 
-    fn read_opening(&self, key: &str, value: &[u8], take: &mut dyn FnMut(&[u8])) {
-        match key {
-            "prompt_cache_key" => take(value),
-            "messages" => opening_turns(value, "content", take),
-            _ => {}
+    fn marks(&self, medium: Medium) -> &'static [&'static str] {
+        match medium {
+            Medium::Images => &["image_url"],
+            Medium::Audio => &["input_audio"],
+            Medium::Video => &["video_url"],
+            Medium::Documents => &["\"file\""],
+            Medium::Reasoning => &["reasoning_details", "thought_signature"],
         }
+    }
+
+    fn turns(&self) -> (&'static str, &'static str) {
+        ("messages", "content")
     }
 
     fn automaton(&self, call: &Call) -> Box<dyn Automaton> {

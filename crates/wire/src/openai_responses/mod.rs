@@ -11,7 +11,7 @@ use self::stream::ResponsesStream;
 use crate::{
     Automaton, Dialect, Fault, ModelCard, Rendered, Route,
     aim::aim_body,
-    content::{Content, opening_text, opening_turns},
+    content::{Content, Medium},
     json::{self, Object},
     members, openai,
     peek::Peek,
@@ -98,14 +98,18 @@ impl Dialect for OpenAiResponses {
         content::read(key, value, content);
     }
 
-    fn read_opening(&self, key: &str, value: &[u8], take: &mut dyn FnMut(&[u8])) {
-        match key {
-            "prompt_cache_key" => take(value),
-            "instructions" => opening_text(value, take),
-            "input" if value.starts_with(b"[") => opening_turns(value, "content", take),
-            "input" => opening_text(value, take),
-            _ => {}
+    fn marks(&self, medium: Medium) -> &'static [&'static str] {
+        match medium {
+            Medium::Images => &["input_image"],
+            Medium::Audio => &["input_audio"],
+            Medium::Video => &[],
+            Medium::Documents => &["input_file"],
+            Medium::Reasoning => &["encrypted_content"],
         }
+    }
+
+    fn turns(&self) -> (&'static str, &'static str) {
+        ("input", "content")
     }
 
     fn automaton(&self, _: &Call) -> Box<dyn Automaton> {
