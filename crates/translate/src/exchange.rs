@@ -7,6 +7,7 @@ use crate::{
     codec::{Asked, Incoming, Onto, Outgoing, codec},
     model::Conversation,
     restore::Restore,
+    untaken,
     warning::{Code, Report, Warnings},
 };
 
@@ -26,6 +27,9 @@ pub enum Kind {
 pub struct Policy {
     /// Whatever is not carried as it stands is refused.
     pub strict: bool,
+    /// Media the model cannot take are left out, with a word in their place, instead of the request
+    /// being refused.
+    pub drop_media: bool,
 }
 
 /// A request on its way from one protocol to another.
@@ -139,7 +143,13 @@ impl Translator {
         onto: &Onto<'_>,
     ) -> Result<(Outgoing, Exchange), Refusal> {
         let mut report = Report::new(codec(self.from));
-        let outgoing = codec(self.to).encode_request(conversation, onto, &mut report)?;
+        let mut encoded = codec(self.to).encode_request(conversation, onto, &mut report);
+        if encoded.is_err() && self.policy.drop_media {
+            report = Report::new(codec(self.from));
+            let rest = untaken::left_out(conversation, self.to, onto, &mut report);
+            encoded = codec(self.to).encode_request(&rest, onto, &mut report);
+        }
+        let outgoing = encoded?;
         let mut asked = Asked::of(conversation, self.now, &self.id);
         asked.echo = codec(self.from).echo(incoming.body);
         self.sent(outgoing, Expected::Answer(asked), onto, report)
