@@ -85,6 +85,7 @@ mod schema;
 mod search;
 mod shape;
 mod state;
+pub mod stream;
 mod table;
 mod warning;
 
@@ -96,6 +97,7 @@ pub use self::{
     exchange::{Exchange, Kind, Policy, Translator, error, models, render},
     fetch::{Fetched, Wanted, inline, wanted},
     restore::Restore,
+    stream::StreamTranslator,
     table::{Disposition, Row, find},
     warning::{Code, Report, Warning, Warnings},
 };
