@@ -86,6 +86,7 @@ mod schema;
 mod search;
 mod shape;
 mod state;
+pub mod stream;
 mod table;
 mod untaken;
 mod warning;

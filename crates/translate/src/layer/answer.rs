@@ -7,7 +7,7 @@ use tollgate_sse::{Failed, Framing};
 use tollgate_wire::{Fault, dialect};
 
 use super::request::Sent;
-use crate::{StreamTranslator, Warnings};
+use crate::{Warnings, stream::StreamTranslator};
 
 /// What of the request and the answer was not carried as it stood.
 const WARNINGS: HeaderName = HeaderName::from_static("x-tollgate-warnings");
@@ -15,8 +15,8 @@ const WARNINGS: HeaderName = HeaderName::from_static("x-tollgate-warnings");
 impl Sent {
     /// The answer to a request that was translated, whole and with status 2xx.
     pub(super) fn whole(&self, mut head: Parts, text: &[u8]) -> Response<Bytes> {
-        if self.lane.call.stream {
-            return self.streamed(head, text);
+        if let Some(machine) = self.stream() {
+            return self.streamed(machine, head, text);
         }
         match self.exchange.answer(text) {
             Ok((shown, warnings)) => {
@@ -28,18 +28,26 @@ impl Sent {
         }
     }
 
-    /// What makes the client's stream of the upstream's.
-    pub(super) fn stream(&self) -> StreamTranslator {
+    /// What makes the client's stream of the upstream's; `None` where the client asked for none.
+    pub(super) fn stream(&self) -> Option<StreamTranslator> {
         let framing = match self.lane.call.json_array {
             true => Framing::JsonArray,
             false => Framing::Sse,
         };
-        self.exchange.stream().framing(framing).hiding_ours(self.lane.is_ours())
+        let stream = self.exchange.stream().filter(|_| self.lane.call.stream)?;
+        Some(stream.framing(framing).hiding_ours(self.lane.is_ours()))
+    }
+
+    /// A stream that answers a call for none.
+    pub(super) fn unasked(&self, head: Parts) -> Response<Bytes> {
+        let why = "the upstream answered with a stream, which it was not asked for";
+        let mut fault = Fault::new(Class::ServerError, why);
+        fault.code = Some("upstream_bad_answer".to_owned());
+        self.unreadable(head, fault)
     }
 
     /// A whole answer to a call for a stream: the stream it would have been.
-    fn streamed(&self, head: Parts, text: &[u8]) -> Response<Bytes> {
-        let mut machine = self.stream();
+    fn streamed(&self, mut machine: StreamTranslator, head: Parts, text: &[u8]) -> Response<Bytes> {
         let mut bytes = BytesMut::new();
         machine.answer(text, &mut bytes);
         match machine.fault().cloned() {

@@ -7,12 +7,11 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tollgate_core::{BoxError, Cause, Class, Ending, StreamError};
+use tollgate_core::{Attempt, BoxError, Cause, Class, Ending, StreamError};
 use tollgate_sse::{DecodeError, Decoder, Framing, GatedBody, Tail};
 use tollgate_wire::Fault;
 
-use super::request::Sent;
-use crate::StreamTranslator;
+use crate::stream::StreamTranslator;
 
 pin_project! {
     /// Response body of [`Translate`](super::Translate).
@@ -44,8 +43,19 @@ impl<B> TranslateBody<B> {
         Self { kind: Kind::Own { text: Some(text).filter(|text| !text.is_empty()) } }
     }
 
-    pub(super) fn events(body: GatedBody<B>, sent: Sent) -> Self {
-        Self { kind: Kind::Events { events: Box::pin(Events::new(body, sent)) } }
+    pub(super) fn events(
+        body: GatedBody<B>,
+        machine: StreamTranslator,
+        attempt: Option<Attempt>,
+    ) -> Self {
+        let events = Events {
+            body: Some(body),
+            decoder: Decoder::new(Framing::Sse),
+            machine,
+            bytes: BytesMut::new(),
+            attempt,
+        };
+        Self { kind: Kind::Events { events: Box::pin(events) } }
     }
 }
 
@@ -108,15 +118,7 @@ pin_project! {
         decoder: Decoder,
         machine: StreamTranslator,
         bytes: BytesMut,
-        sent: Sent,
-    }
-}
-
-impl<B> Events<B> {
-    fn new(body: GatedBody<B>, sent: Sent) -> Self {
-        let machine = sent.stream();
-        let decoder = Decoder::new(Framing::Sse);
-        Self { body: Some(body), decoder, machine, bytes: BytesMut::new(), sent }
+        attempt: Option<Attempt>,
     }
 }
 
@@ -125,7 +127,7 @@ struct Moving<'a> {
     decoder: &'a mut Decoder,
     machine: &'a mut StreamTranslator,
     bytes: &'a mut BytesMut,
-    sent: &'a Sent,
+    attempt: Option<&'a Attempt>,
 }
 
 impl Moving<'_> {
@@ -177,7 +179,7 @@ impl Moving<'_> {
     /// Says why the body is dropped before its end, if that was our doing.
     fn tell(&self) {
         let ours = self.machine.fault().is_some_and(is_unreadable);
-        if let Some(attempt) = self.sent.attempt.as_ref().filter(|_| ours) {
+        if let Some(attempt) = self.attempt.filter(|_| ours) {
             attempt.end(Ending::Failed(Cause::Translator));
         }
     }
@@ -216,7 +218,7 @@ where
                 decoder: this.decoder,
                 machine: this.machine,
                 bytes: this.bytes,
-                sent: this.sent,
+                attempt: this.attempt.as_ref(),
             };
             if moving.frame(frame) {
                 moving.tell();

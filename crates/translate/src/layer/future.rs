@@ -221,8 +221,11 @@ fn gated_answer<R>(gated: Gated<R>, sent: Box<Sent>, limit: usize) -> Gone<R> {
     };
     let (head, body) = response.into_parts();
     if body.is_stream() {
-        let head = sent.stream_head(head);
-        return Gone::Stream(Box::new(Response::from_parts(head, TranslateBody::events(body, *sent))));
+        let Some(machine) = sent.stream() else {
+            return Gone::Own(Box::new(sent.unasked(head)));
+        };
+        let body = TranslateBody::events(body, machine, sent.attempt.clone());
+        return Gone::Stream(Box::new(Response::from_parts(sent.stream_head(head), body)));
     }
     match body.is_whole() {
         true => {
