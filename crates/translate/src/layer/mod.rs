@@ -88,8 +88,6 @@ mod layer;
 mod lane;
 mod request;
 mod service;
-#[cfg(test)]
-mod tests;
 
 pub use self::{
     body::TranslateBody,
