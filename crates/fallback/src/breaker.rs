@@ -179,9 +179,7 @@ impl Breaker {
                 Scope::Model,
                 told.unwrap_or_else(|| grows(self.limited, self.span.most)),
             ),
-            Class::Permission => {
-                Blame::Once(Scope::Model, grows(self.credential, self.span.most))
-            }
+            Class::Permission => Blame::Once(Scope::Model, grows(self.credential, self.span.most)),
             Class::Auth => Blame::Once(Scope::Deployment, grows(self.credential, self.span.most)),
             Class::Quota => {
                 Blame::Once(Scope::Deployment, told.unwrap_or(Length::Grows(self.quota)))

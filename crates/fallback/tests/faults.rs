@@ -8,11 +8,11 @@ mod common;
 use std::time::Duration;
 
 use common::{Answered, LANES, Lane, ask, asked, failing_first, refused, stack, status};
+use tokio::time::Instant;
 use tollgate_core::{Attempt, Board, Cause, Class, Deadline, Ending, Failure, Protocol, Served};
 use tollgate_fallback::{Action, ByClass, FallbackLayer};
 use tollgate_sse::SseLayer;
 use tollgate_testkit::{Answer, Ended, Script, Upstream};
-use tokio::time::Instant;
 
 /// Asserts that the second deployment's whole answer is all a client sees when the first one
 /// answers so, in every lane that `bad` knows the fault for.
@@ -384,10 +384,8 @@ async fn fault_37_a_client_that_leaves_before_the_first_byte_takes_the_attempt_a
         let board = Board::new();
         let layer = FallbackLayer::new(board.clone());
         let service = stack(SseLayer::new(), &layer, &upstream);
-        let left = tokio::time::timeout(
-            Duration::from_secs(1),
-            ask(service, lane.request(&["a", "b"])),
-        );
+        let left =
+            tokio::time::timeout(Duration::from_secs(1), ask(service, lane.request(&["a", "b"])));
         left.await.unwrap_err();
         let standing = board.of(&lane.target("a"));
         assert_eq!(standing.in_flight(), 0);
