@@ -200,6 +200,8 @@ pub struct Needs {
     pub schema: bool,
     /// Reasoning is asked for or configured.
     pub reasoning: bool,
+    /// It goes on from what an upstream keeps: an earlier response, a conversation, cached content.
+    pub state: bool,
     /// The body has a member `provider` or `models`: wishes about who is to answer.
     pub wishes: bool,
 }

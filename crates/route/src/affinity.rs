@@ -35,6 +35,7 @@ struct Shard {
 /// Who answered, and when.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
+    provider: Arc<str>,
     deployment: Arc<str>,
     model: Arc<str>,
     at: Instant,
@@ -67,10 +68,20 @@ impl Affinity {
         self.0.hasher.build_hasher()
     }
 
+    /// What something is remembered by that an upstream calls so.
+    pub(crate) fn named(&self, name: &str) -> u64 {
+        self.0.hasher.hash_one(("name", name))
+    }
+
     /// Notes who answered.
     pub(crate) fn put(&self, key: u64, target: &Target, at: Instant) {
-        let (deployment, model) = (target.deployment.clone(), target.model.clone());
-        self.shard(key).put(key, Entry { deployment, model, at }, self.0.half);
+        let entry = Entry {
+            provider: target.provider.clone(),
+            deployment: target.deployment.clone(),
+            model: target.model.clone(),
+            at,
+        };
+        self.shard(key).put(key, entry, self.0.half);
     }
 
     /// Returns who answered last.
@@ -131,6 +142,11 @@ impl Entry {
     /// Whether it was this target that answered.
     pub(crate) fn is(&self, target: &Target) -> bool {
         self.deployment == target.deployment && self.model == target.model
+    }
+
+    /// Whether what it keeps may also be there: another key may be the same account's.
+    pub(crate) fn is_near(&self, target: &Target) -> bool {
+        self.provider == target.provider
     }
 }
 

@@ -67,9 +67,18 @@ impl<'a> Facts<'a> {
             .map(|component| rates.as_ref().and_then(|rates| rates.get(component)))
     }
 
+    /// What the call goes on from that an upstream keeps, by the name that has there.
+    pub(crate) fn state(&self) -> Option<String> {
+        let body = self.ask.body.filter(|_| self.ask.call.needs.state)?;
+        content::state(self.ask.call.protocol, body)
+    }
+
     /// What calls of this conversation have in common, if there is anything to go by.
     pub(crate) fn affinity(&self, affinity: &Affinity) -> Option<u64> {
         let (call, body) = (self.ask.call, self.ask.body?);
+        if let Some(name) = self.state() {
+            return Some(affinity.named(&name));
+        }
         let mut hasher = affinity.hasher();
         hasher.write(self.ask.principal.map_or("", |who| who.key.as_str()).as_bytes());
         hasher.write_u8(0xff);

@@ -28,7 +28,7 @@ pub(crate) fn unfit(target: &Target, facts: &Facts<'_>) -> Option<Skip> {
         return None;
     }
     let content = facts.content();
-    if content.state && !native {
+    if (needs.state || content.state) && !native {
         return Some(Skip::State);
     }
     lacks_media(content, target, native).map(Skip::Lacks)

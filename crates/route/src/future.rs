@@ -8,11 +8,11 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tollgate_core::{Body, BoxError, Call, Class, Plan, Refusal, Reply, Served, Target};
+use tollgate_core::{Body, BoxError, Call, Class, Plan, Protocol, Refusal, Reply, Served, Target};
 use tollgate_wire::{Caller, InspectFuture, aim, patch};
 use tower_service::Service;
 
-use crate::{Ask, Resolve};
+use crate::{Ask, Resolve, ResponseBody, body::Naming};
 
 pin_project! {
     /// Response future of [`Route`](crate::Route).
@@ -29,7 +29,7 @@ pin_project! {
     #[derive(Debug)]
     enum State<S, F, R, B> {
         Inspecting { #[pin] inspect: InspectFuture<B>, inner: Option<(S, R)> },
-        Calling { #[pin] future: F, first: Option<Arc<Target>>, tell: Option<(R, u64)> },
+        Calling { #[pin] future: F, first: Option<Arc<Target>>, tell: Option<Tell<R>> },
     }
 }
 
@@ -47,7 +47,7 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Reply<ResBody>>, S::Error>;
+    type Output = Result<Response<ResponseBody<ResBody, R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
@@ -55,21 +55,18 @@ where
             let calling = match state.as_mut().project() {
                 StateProj::Calling { future, first, tell } => {
                     let response = served(ready!(future.poll(cx))?, first.take());
-                    if let Some((resolve, affinity)) = tell.take() {
-                        answered(&resolve, affinity, &response);
-                    }
-                    return Poll::Ready(Ok(response.map(Reply::inner)));
+                    let naming = tell.take().and_then(|tell| tell.answered(&response));
+                    let body = |body| ResponseBody::new(Reply::inner(body), naming);
+                    return Poll::Ready(Ok(response.map(body)));
                 }
                 StateProj::Inspecting { inspect, inner } => {
                     let inspected = ready!(inspect.poll(cx));
                     let (mut inner, resolve) = inner.take().expect("polled after completion");
                     match inspected.and_then(|request| plan(request, &resolve)) {
-                        Err(refused) => return Poll::Ready(Ok(refused.map(Reply::own))),
+                        Err(refused) => return Poll::Ready(Ok(refused.map(own))),
                         Ok(request) => {
                             let first = request.extensions().get::<Arc<Target>>().cloned();
-                            let plan = request.extensions().get::<Plan>();
-                            let affinity = plan.and_then(|plan| plan.affinity);
-                            let tell = affinity.map(|affinity| (resolve, affinity));
+                            let tell = Tell::of(resolve, &request);
                             State::Calling { future: inner.call(request), first, tell }
                         }
                     }
@@ -90,11 +87,33 @@ fn served<B>(mut response: Response<B>, first: Option<Arc<Target>>) -> Response<
 }
 
 /// Tells the resolver who answered well.
-fn answered<R: Resolve, B>(resolve: &R, affinity: u64, response: &Response<B>) {
-    let served = response.extensions().get::<Served>();
-    if let Some(served) = served.filter(|_| response.status().is_success()) {
-        resolve.answered(affinity, &served.target);
+#[derive(Debug)]
+struct Tell<R> {
+    resolve: R,
+    affinity: u64,
+    protocol: Protocol,
+}
+
+impl<R: Resolve> Tell<R> {
+    /// Where there was a choice, it is worth remembering.
+    fn of(resolve: R, request: &Request<Body>) -> Option<Self> {
+        let affinity = request.extensions().get::<Plan>()?.affinity?;
+        let protocol = request.extensions().get::<Call>()?.protocol;
+        Some(Self { resolve, affinity, protocol })
     }
+
+    fn answered<B>(self, response: &Response<B>) -> Option<Naming<R>> {
+        let Self { resolve, affinity, protocol } = self;
+        let served = response.extensions().get::<Served>();
+        let target = served.filter(|_| response.status().is_success())?.target.clone();
+        resolve.answered(affinity, &target);
+        let kept = protocol == Protocol::OpenAiResponses && target.protocol == protocol;
+        kept.then(|| Naming::new(resolve, target))
+    }
+}
+
+fn own<B, R>(text: Bytes) -> ResponseBody<B, R> {
+    ResponseBody::new(Reply::own(text), None)
 }
 
 /// Writes the plan and its first target into the request and aims it there.

@@ -62,6 +62,7 @@
 mod affinity;
 mod alias;
 mod ask;
+mod body;
 mod candidate;
 mod explain;
 mod facts;
@@ -84,6 +85,7 @@ pub use self::{
     affinity::Affinity,
     alias::{Alias, AliasTarget, Order, UnknownOrder},
     ask::Ask,
+    body::ResponseBody,
     explain::{Explained, Explanation},
     future::ResponseFuture,
     layer::RouteLayer,

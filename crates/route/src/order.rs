@@ -182,8 +182,9 @@ fn chance(standing: &Standing, now: std::time::Instant) -> f64 {
 /// The product of how much dearer, slower and busier each is than the best of them. What is not
 /// known counts as the mean of what is.
 fn balanced(tier: &mut [Ranked<'_>], sight: &Sight<'_>) {
-    let costs = relative(tier.iter().map(|ranked| (sight.cost)(ranked.candidate)).collect());
-    let times = relative(tier.iter().map(|ranked| time(ranked.candidate, sight.facts)).collect());
+    let costs: Vec<_> = tier.iter().map(|ranked| (sight.cost)(ranked.candidate)).collect();
+    let times: Vec<_> = tier.iter().map(|ranked| time(ranked.candidate, sight.facts)).collect();
+    let (costs, times) = (relative(&costs), relative(&times));
     let loads = tier.iter().map(|ranked| ranked.candidate.standing.in_flight_tokens() as f64);
     let loads: Vec<f64> = loads.collect();
     let all = loads.iter().sum::<f64>().max(1.0);
@@ -197,7 +198,7 @@ fn balanced(tier: &mut [Ranked<'_>], sight: &Sight<'_>) {
 }
 
 /// Each as a multiple of the smallest that is not 0.
-fn relative(all: Vec<Option<f64>>) -> Vec<f64> {
+fn relative(all: &[Option<f64>]) -> Vec<f64> {
     let known = || all.iter().flatten().copied();
     let least = known().filter(|one| *one > 0.0).fold(f64::INFINITY, f64::min);
     if !least.is_finite() {

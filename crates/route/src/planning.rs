@@ -40,8 +40,17 @@ struct Tier {
 /// The target that answered this conversation before.
 struct Last {
     entry: Entry,
-    /// The request replays reasoning of its, which binds more than a warm cache.
-    bound: bool,
+    /// Why it is asked first whatever the order says, if it is.
+    bound: Option<Bound>,
+}
+
+/// What binds a request to a target more than a warm cache.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Bound {
+    /// It replays reasoning.
+    Reasoning,
+    /// It goes on from what the target keeps.
+    State,
 }
 
 impl Router {
@@ -214,9 +223,16 @@ impl<'a> Planning<'a> {
     /// Who answered this conversation last, if that is a reason to ask there again.
     fn last(&self, key: u64, now: Instant) -> Option<Last> {
         let entry = self.router.affinity.get(key)?;
-        let bound = self.facts.content().reasoning;
-        let warm = self.facts.prompt() >= CACHED && self.router.affinity.is_warm(&entry, now);
-        (bound || warm).then_some(Last { entry, bound })
+        let mut all = self.tiers.iter().flat_map(|tier| &tier.route.candidates);
+        if !all.any(|candidate| entry.is(&candidate.target)) {
+            return None;
+        }
+        let bound = match self.facts.ask.call.needs.state {
+            true => Some(Bound::State),
+            false => self.facts.content().reasoning.then_some(Bound::Reasoning),
+        };
+        let warm = || self.facts.prompt() >= CACHED && self.router.affinity.is_warm(&entry, now);
+        (bound.is_some() || warm()).then_some(Last { entry, bound })
     }
 
     /// The candidates that can take the request; where there is no other, those that likely cannot.
@@ -352,7 +368,7 @@ impl<'a> Planning<'a> {
         last: Option<&Last>,
         now: Instant,
     ) -> Option<&'static str> {
-        let bound = last.is_some_and(|last| last.bound);
+        let bound = last.and_then(|last| last.bound);
         let mut keyed: Vec<_> = std::mem::take(ranked)
             .into_iter()
             .map(|mut ranked| {
@@ -361,7 +377,7 @@ impl<'a> Planning<'a> {
                 let wish = self.wished(ranked.candidate);
                 explain(&mut ranked, aside.is_some(), same.then_some(bound), wish.is_some());
                 let wish = wish.unwrap_or(usize::MAX);
-                let key = (aside, !(same && bound), ranked.tier, wish, !same);
+                let key = (aside, !(same && bound.is_some()), ranked.tier, wish, !same);
                 (key, ranked)
             })
             .collect();
@@ -425,10 +441,14 @@ fn is_openrouter(kind: &str) -> bool {
     kind == "openrouter"
 }
 
-/// Whether another made the reasoning that is replayed, and this one could not read it.
+/// Says whether another has what the request replays or goes on from, and this one does not.
 fn strange(candidate: &Candidate, last: Option<&Last>) -> Option<Skip> {
-    let other = last.is_some_and(|last| last.bound && !last.entry.is(&candidate.target));
-    (other && candidate.target.caps.bound_reasoning).then_some(Skip::Reasoning)
+    let target = &candidate.target;
+    let other = last.filter(|last| !last.entry.is(target))?;
+    match other.bound? {
+        Bound::Reasoning => target.caps.bound_reasoning.then_some(Skip::Reasoning),
+        Bound::State => (!other.entry.is_near(target)).then_some(Skip::State),
+    }
 }
 
 /// Until when it is set aside, if it is. Whose time is over is asked where it stands: otherwise
@@ -440,7 +460,7 @@ fn aside(ranked: &Ranked<'_>, now: Instant) -> Option<Instant> {
     }
 }
 
-fn explain(ranked: &mut Ranked<'_>, aside: bool, same: Option<bool>, wished: bool) {
+fn explain(ranked: &mut Ranked<'_>, aside: bool, same: Option<Option<Bound>>, wished: bool) {
     let reason: Option<Cow<'static, str>> = match same {
         _ if aside => Some("set aside, asked when nobody else is left".into()),
         Some(bound) => Some(kept(bound).into()),
@@ -450,9 +470,10 @@ fn explain(ranked: &mut Ranked<'_>, aside: bool, same: Option<bool>, wished: boo
     ranked.reason = reason.unwrap_or_else(|| std::mem::take(&mut ranked.reason));
 }
 
-fn kept(bound: bool) -> &'static str {
+fn kept(bound: Option<Bound>) -> &'static str {
     match bound {
-        true => "it made the reasoning the request replays",
-        false => "it answered last, its prompt cache is likely warm",
+        Some(Bound::Reasoning) => "it made the reasoning the request replays",
+        Some(Bound::State) => "it keeps what the request goes on from",
+        None => "it answered last, its prompt cache is likely warm",
     }
 }

@@ -19,6 +19,12 @@ pub trait Resolve {
     fn answered(&self, affinity: u64, target: &Target) {
         let _ = (affinity, target);
     }
+
+    /// Learns that `target` keeps the answer it gave by this name, so that others may go on from
+    /// it. Told of answers in the Responses protocol whose plan had an affinity. Default: nothing.
+    fn keeps(&self, name: &str, target: &Target) {
+        let _ = (name, target);
+    }
 }
 
 impl<F> Resolve for F
@@ -37,5 +43,9 @@ impl<R: Resolve + ?Sized> Resolve for Arc<R> {
 
     fn answered(&self, affinity: u64, target: &Target) {
         (**self).answered(affinity, target);
+    }
+
+    fn keeps(&self, name: &str, target: &Target) {
+        (**self).keeps(name, target);
     }
 }

@@ -314,6 +314,10 @@ impl Resolve for Router {
         let now = tokio::time::Instant::now().into_std();
         self.affinity.put(affinity, target, now);
     }
+
+    fn keeps(&self, name: &str, target: &Target) {
+        self.answered(self.affinity.named(name), target);
+    }
 }
 
 fn card(id: String, owner: &str) -> ModelCard {

@@ -1,11 +1,13 @@
 //! What a request's messages hold, read only where somebody must know.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use tollgate_core::{Frames, Protocol};
 
 use crate::{
     dialect,
-    json::{self, Array, Object},
+    json::{self, Array, Object, Scanner},
 };
 
 /// What the messages of a request hold beside text.
@@ -26,7 +28,7 @@ pub struct Content {
     /// Reasoning of an earlier answer that only who gave it can read: signatures, encrypted items,
     /// thought signatures.
     pub reasoning: bool,
-    /// It goes on from what an upstream keeps: an earlier response, a conversation, cached content.
+    /// It refers to items an upstream keeps.
     pub state: bool,
 }
 
@@ -63,6 +65,25 @@ pub fn content(protocol: Protocol, body: &Frames) -> Content {
         dialect(protocol).read_content(&key, value, &mut content);
     }
     content
+}
+
+/// Returns the name of what a request goes on from: the earlier response, the conversation or the
+/// cached content some upstream keeps.
+pub fn state(protocol: Protocol, body: &Frames) -> Option<String> {
+    let keys: &[&str] = match protocol {
+        Protocol::OpenAiResponses => &["previous_response_id", "conversation"],
+        Protocol::Gemini => &["cachedContent", "cached_content"],
+        _ => &[],
+    };
+    let mut scanner = Scanner::new(|key: &str| keys.contains(&key));
+    body.as_slice().iter().try_for_each(|frame| scanner.feed(frame)).ok()?;
+    let members = scanner.finish().ok()?;
+    let values = members.into_iter().map(|member| body.slice(member.value));
+    let name = |value: Bytes| {
+        let inner = if value.starts_with(b"{") { json::member(&value, "id")? } else { &value[..] };
+        json::string(inner).map(Cow::into_owned)
+    };
+    values.filter_map(name).find(|name| !name.is_empty())
 }
 
 /// Gives `take` what a conversation begins with and keeps while it goes on: what the client calls
@@ -148,7 +169,7 @@ mod tests {
             (RESPONSES, r#"{"input":[{"content":[{"type":"input_image"}]}]}"#, "images"),
             (RESPONSES, r#"{"input":[{"output":[{"type":"input_file"}]}]}"#, "documents"),
             (RESPONSES, r#"{"input":[{"type":"reasoning","encrypted_content":"x"}]}"#, "reasoning"),
-            (RESPONSES, r#"{"input":"x","previous_response_id":"resp_1"}"#, "state"),
+            (RESPONSES, r#"{"input":[{"type":"item_reference","id":"x"}]}"#, "state"),
             (MESSAGES, r#"{"messages":[{"content":[{"type":"image"}]}]}"#, "images"),
             (
                 MESSAGES,
@@ -176,7 +197,6 @@ mod tests {
                 r#"{"contents":[{"parts":[{"text":"","thoughtSignature":"x"}]}]}"#,
                 "reasoning",
             ),
-            (GEMINI, r#"{"cachedContent":"cachedContents/1"}"#, "state"),
         ] {
             assert_eq!(words(seen(protocol, text)), [expected], "{protocol} {text}");
         }
@@ -199,6 +219,21 @@ mod tests {
             (GEMINI, "no JSON"),
         ] {
             assert_eq!(seen(protocol, text), Content::default(), "{protocol} {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_gone_on_from_has_a_name() {
+        let named = |protocol, text: &'static str| state(protocol, &Bytes::from(text).into());
+        for (protocol, text, expected) in [
+            (RESPONSES, r#"{"input":"x","previous_response_id":"resp_1"}"#, Some("resp_1")),
+            (RESPONSES, r#"{"conversation":{"id":"conv_1"}}"#, Some("conv_1")),
+            (RESPONSES, r#"{"conversation":"conv_1","previous_response_id":null}"#, Some("conv_1")),
+            (GEMINI, r#"{"cachedContent":"cachedContents/1"}"#, Some("cachedContents/1")),
+            (MESSAGES, r#"{"conversation":"conv_1"}"#, None),
+            (RESPONSES, "[]", None),
+        ] {
+            assert_eq!(named(protocol, text).as_deref(), expected, "{text}");
         }
     }
 

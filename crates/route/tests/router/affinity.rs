@@ -5,6 +5,28 @@ use tollgate_route::{Alias, Order, Resolve, Router};
 
 use crate::support::*;
 
+#[test]
+fn who_keeps_what_a_request_goes_on_from_is_asked_and_other_providers_are_not() {
+    let speak = |name| provider(name, &[RESPONSES]);
+    let b = speak("b").deployments(["b#1", "b#2"]);
+    let router = Router::new([speak("a"), b])
+        .aliases([("any", Alias::new(["a/m", "b/m"]))])
+        .random(numbers(1));
+    let on = |member: &str| {
+        Request::new(RESPONSES, format!(r#"{{"model":"any","input":"x",{member}}}"#))
+    };
+    let plan = on(r#""store":true"#).plan(&router).unwrap();
+    let owner = plan.chosen.iter().find(|step| &*step.target.deployment == "b#2").unwrap();
+    router.keeps("resp_1", &owner.target);
+    let next = on(r#""previous_response_id":"resp_1""#);
+    assert_eq!(next.targets(&router), ["b#2/m", "b#1/m"]);
+    assert_eq!(next.plan(&router).unwrap().skipped[0].why, Skip::State);
+    assert_eq!(on(r#""previous_response_id":"resp_2""#).targets(&router).len(), 3, "nobody knows");
+    let talk = on(r#""conversation":{"id":"conv_1"}"#);
+    router.answered(talk.plan(&router).unwrap().affinity.unwrap(), &owner.target);
+    assert_eq!(talk.first(&router), "b#2/m");
+}
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn two() -> Router {

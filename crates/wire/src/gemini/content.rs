@@ -4,10 +4,8 @@ use crate::{
 };
 
 pub(super) fn read(key: &str, value: &[u8], content: &mut Content) {
-    match key {
-        "contents" => items(value).for_each(|turn| read_turn(turn, content)),
-        "cachedContent" | "cached_content" => content.state |= !json::is_blank(value),
-        _ => {}
+    if key == "contents" {
+        items(value).for_each(|turn| read_turn(turn, content));
     }
 }
 

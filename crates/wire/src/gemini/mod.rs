@@ -68,12 +68,16 @@ impl Dialect for Gemini {
     }
 
     fn reads_member(&self, key: &str) -> bool {
-        matches!(key, "generationConfig" | "generation_config" | "tools")
+        matches!(
+            key,
+            "generationConfig" | "generation_config" | "tools" | "cachedContent" | "cached_content"
+        )
     }
 
     fn read_member(&self, key: &str, value: &[u8], peek: &mut Peek) -> Result<(), String> {
         match key {
             "tools" => members::tools(value, peek),
+            "cachedContent" | "cached_content" => peek.needs.state |= !json::is_blank(value),
             _ => Object::new(value)
                 .map_while(Result::ok)
                 .for_each(|(key, value)| read_config(&key, value, peek)),

@@ -4,12 +4,8 @@ use crate::{
 };
 
 pub(super) fn read(key: &str, value: &[u8], content: &mut Content) {
-    match key {
-        "input" if value.starts_with(b"[") => {
-            items(value).for_each(|item| read_item(item, content));
-        }
-        "previous_response_id" | "conversation" => content.state |= !json::is_blank(value),
-        _ => {}
+    if key == "input" && value.starts_with(b"[") {
+        items(value).for_each(|item| read_item(item, content));
     }
 }
 

@@ -64,6 +64,8 @@ impl Dialect for OpenAiResponses {
                 | "usage"
                 | "user"
                 | "safety_identifier"
+                | "previous_response_id"
+                | "conversation"
         )
     }
 
@@ -85,6 +87,7 @@ impl Dialect for OpenAiResponses {
                     && effort.as_deref() != Some("none");
             }
             "usage" => peek.asks_cost = true,
+            "previous_response_id" | "conversation" => peek.needs.state |= !json::is_blank(value),
             "user" | "safety_identifier" => members::user(Some(value), key != "user", peek),
             _ => {}
         }
