@@ -111,6 +111,7 @@ pub(crate) struct Asked<'a> {
 }
 
 /// Who is to blame for a failure.
+#[derive(Clone, Copy)]
 enum Blame {
     /// Nobody there: it answered, and the caller must change something.
     Caller,
@@ -122,6 +123,7 @@ enum Blame {
     Once(Scope, Length),
 }
 
+#[derive(Clone, Copy)]
 enum Length {
     /// As the upstream says.
     Told(Duration),
@@ -179,9 +181,7 @@ impl Breaker {
                 Scope::Model,
                 told.unwrap_or_else(|| grows(self.limited, self.span.most)),
             ),
-            Class::Permission => {
-                Blame::Once(Scope::Model, grows(self.credential, self.span.most))
-            }
+            Class::Permission => Blame::Once(Scope::Model, grows(self.credential, self.span.most)),
             Class::Auth => Blame::Once(Scope::Deployment, grows(self.credential, self.span.most)),
             Class::Quota => {
                 Blame::Once(Scope::Deployment, told.unwrap_or(Length::Grows(self.quota)))

@@ -101,9 +101,9 @@ where
             let next = match state.as_mut().project() {
                 StateProj::Running { phase, run } => return poll_run(phase, run, cx),
                 StateProj::Passing { future } => {
-                    return future.poll(cx).map(|answer| answer.map(|response| {
-                        response.map(|body| pass(GatedBody::pass(body)))
-                    }));
+                    return future.poll(cx).map(|answer| {
+                        answer.map(|response| response.map(|body| pass(GatedBody::pass(body))))
+                    });
                 }
                 StateProj::Inspecting { inspect, service } => {
                     let inspected = ready!(inspect.poll(cx));

@@ -280,7 +280,8 @@ impl<S, P, E> Run<S, P, E> {
 
     /// Whether somebody else may be asked after this one.
     fn has_others(&self, index: usize) -> bool {
-        let is_left = |other: usize| other != index && !self.tries.get(other).is_some_and(|t| t.is_out);
+        let is_left =
+            |other: usize| other != index && !self.tries.get(other).is_some_and(|t| t.is_out);
         (0..self.steps.len()).any(is_left)
     }
 
@@ -423,12 +424,7 @@ impl<S, P: Policy, E> Run<S, P, E> {
     fn judge(&mut self, fault: &Fault, failure: &Failure) -> Action {
         let Some(current) = self.current.take() else { return Action::Stop };
         let now = now();
-        self.settings.breaker.failed(
-            current.asked(),
-            (fault, failure),
-            now,
-            &self.settings.counts,
-        );
+        self.settings.breaker.failed(current.asked(), (fault, failure), now, &self.settings.counts);
         let target = &self.steps[current.index].target;
         self.missed.push(Missed::new(target.clone(), failure.class));
         self.tries.resize(self.steps.len(), Try::default());

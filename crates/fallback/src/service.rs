@@ -76,7 +76,10 @@ where
     }
 
     /// The same, once a request that nobody had inspected is.
-    pub(crate) fn run_inspected<B, R>(mut self, request: Request<Body>) -> ResponseFuture<S, P, B, R>
+    pub(crate) fn run_inspected<B, R>(
+        mut self,
+        request: Request<Body>,
+    ) -> ResponseFuture<S, P, B, R>
     where
         P: Clone,
     {

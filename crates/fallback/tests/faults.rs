@@ -8,11 +8,11 @@ mod common;
 use std::time::Duration;
 
 use common::{Answered, LANES, Lane, ask, asked, failing_first, refused, stack, status};
+use tokio::time::Instant;
 use tollgate_core::{Attempt, Board, Cause, Class, Deadline, Ending, Failure, Protocol, Served};
 use tollgate_fallback::{Action, ByClass, FallbackLayer};
 use tollgate_sse::SseLayer;
 use tollgate_testkit::{Answer, Ended, Script, Upstream};
-use tokio::time::Instant;
 
 /// Asserts that the second deployment's whole answer is all a client sees when the first one
 /// answers so, in every lane that `bad` knows the fault for.
@@ -176,9 +176,10 @@ async fn ends_honestly(ending: impl Fn(Script, Lane) -> Script) {
         let service = stack(SseLayer::new().without_keep_alive(), &layer, &upstream);
         let seen = ask(service, lane.request(&["a", "b"])).await;
         let said = [lane.start, lane.content].concat();
-        let ending = seen.body.strip_prefix(&said).unwrap_or_else(|| panic!("{}", seen.body));
+        let ending =
+            seen.body.strip_prefix(said.trim_end()).unwrap_or_else(|| panic!("{}", seen.body));
         let is_ours = ending.contains(lane.broken);
-        let is_theirs = ending.starts_with(lane.error);
+        let is_theirs = ending.trim_start().starts_with(lane.error.trim_start());
         assert!(is_ours ^ is_theirs || lane.error.starts_with(lane.broken), "{ending}");
         assert_eq!(ending.matches("\"message\":").count(), 1, "{ending}");
         assert!(!seen.broke && !seen.body.contains(lane.finish));
@@ -299,7 +300,7 @@ async fn fault_22_what_the_deadline_does_not_allow_is_not_waited_for() {
 async fn fault_24_all_quotas_exhausted_is_a_503_that_hides_them() {
     for lane in LANES {
         let seen = all_fail(lane, status(402)).await;
-        assert_eq!(seen.status, of(lane, [503, 500, 500]), "{lane:?} {}", seen.body);
+        assert_eq!(seen.status, 503, "{lane:?} {}", seen.body);
         assert!(seen.body.contains("upstream_quota"), "{}", seen.body);
     }
 }
@@ -312,7 +313,7 @@ async fn fault_25_all_credentials_rejected_is_a_502_that_hides_them() {
         let service = stack(SseLayer::new(), &layer, &upstream);
         for _ in 0..2 {
             let seen = ask(service.clone(), lane.request(&["a", "b"])).await;
-            assert_eq!(seen.status, of(lane, [502, 500, 500]), "{lane:?} {}", seen.body);
+            assert_eq!(seen.status, 502, "{lane:?} {}", seen.body);
             assert!(seen.body.contains("upstream_auth"), "{}", seen.body);
         }
         assert_eq!(asked(&upstream), ["a", "b"], "not asked again for a while");
@@ -384,10 +385,8 @@ async fn fault_37_a_client_that_leaves_before_the_first_byte_takes_the_attempt_a
         let board = Board::new();
         let layer = FallbackLayer::new(board.clone());
         let service = stack(SseLayer::new(), &layer, &upstream);
-        let left = tokio::time::timeout(
-            Duration::from_secs(1),
-            ask(service, lane.request(&["a", "b"])),
-        );
+        let left =
+            tokio::time::timeout(Duration::from_secs(1), ask(service, lane.request(&["a", "b"])));
         left.await.unwrap_err();
         let standing = board.of(&lane.target("a"));
         assert_eq!(standing.in_flight(), 0);
