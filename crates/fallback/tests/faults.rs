@@ -1,7 +1,7 @@
 //! The fault table: whatever happens to the first target before its first content, the second
 //! answers and nobody sees of it; after its first content there is exactly one error event.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 
