@@ -174,6 +174,11 @@ impl Standing {
         lock(&self.first_content).value.map(Duration::from_secs_f64)
     }
 
+    /// Returns how long ago a first content was seen, if any was.
+    pub fn first_content_age(&self, now: Instant) -> Option<Duration> {
+        lock(&self.first_content).at.map(|at| now.saturating_duration_since(at))
+    }
+
     /// Notes that `bytes` of content came in `took` after the first.
     pub fn saw_output(&self, now: Instant, bytes: u64, took: Duration) {
         if bytes > 0 && took > Duration::ZERO {
@@ -604,6 +609,7 @@ mod tests {
         standing.saw_first_content(now, SECOND);
         standing.saw_first_content(now, 4 * SECOND);
         assert_eq!(standing.first_content(), Some(4 * SECOND));
+        assert_eq!(standing.first_content_age(now + SECOND), Some(SECOND));
         standing.saw_first_content(now + SECOND, SECOND);
         let soon = standing.first_content().unwrap();
         assert!(soon > 3 * SECOND && soon < 4 * SECOND, "{soon:?}");

@@ -51,6 +51,7 @@ mod caps;
 mod class;
 mod money;
 mod outcome;
+mod plan;
 mod principal;
 mod reply;
 mod secret;
@@ -67,10 +68,11 @@ pub use self::{
     class::{Cause, Class, Failure, Origin, Refusal, Sent, StreamError},
     money::{Decimal, Money, MoneyError},
     outcome::{Missed, Outcome, Served},
+    plan::{Plan, PlanStep, Skip, Skipped},
     principal::{KeyId, Principal},
     reply::Reply,
     secret::Secret,
-    target::{Plan, PlanStep, Target, Transport},
+    target::{Target, Transport},
     usage::{InTokens, OutTokens, Prediction, Quality, Reported, ServedAs, Ttl, Usage},
 };
 

@@ -8,11 +8,11 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tollgate_core::{Body, BoxError, Call, Class, Plan, Principal, Refusal, Reply, Served, Target};
-use tollgate_wire::{Caller, InspectFuture, aim};
+use tollgate_core::{Body, BoxError, Call, Class, Plan, Refusal, Reply, Served, Target};
+use tollgate_wire::{Caller, InspectFuture, aim, patch};
 use tower_service::Service;
 
-use crate::Resolve;
+use crate::{Ask, Resolve};
 
 pin_project! {
     /// Response future of [`Route`](crate::Route).
@@ -29,7 +29,7 @@ pin_project! {
     #[derive(Debug)]
     enum State<S, F, R, B> {
         Inspecting { #[pin] inspect: InspectFuture<B>, inner: Option<(S, R)> },
-        Calling { #[pin] future: F, first: Option<Arc<Target>> },
+        Calling { #[pin] future: F, first: Option<Arc<Target>>, tell: Option<(R, u64)> },
     }
 }
 
@@ -53,8 +53,11 @@ where
         let mut state = self.project().state;
         loop {
             let calling = match state.as_mut().project() {
-                StateProj::Calling { future, first } => {
+                StateProj::Calling { future, first, tell } => {
                     let response = served(ready!(future.poll(cx))?, first.take());
+                    if let Some((resolve, affinity)) = tell.take() {
+                        answered(&resolve, affinity, &response);
+                    }
                     return Poll::Ready(Ok(response.map(Reply::inner)));
                 }
                 StateProj::Inspecting { inspect, inner } => {
@@ -64,7 +67,10 @@ where
                         Err(refused) => return Poll::Ready(Ok(refused.map(Reply::own))),
                         Ok(request) => {
                             let first = request.extensions().get::<Arc<Target>>().cloned();
-                            State::Calling { future: inner.call(request), first }
+                            let plan = request.extensions().get::<Plan>();
+                            let affinity = plan.and_then(|plan| plan.affinity);
+                            let tell = affinity.map(|affinity| (resolve, affinity));
+                            State::Calling { future: inner.call(request), first, tell }
                         }
                     }
                 }
@@ -83,6 +89,14 @@ fn served<B>(mut response: Response<B>, first: Option<Arc<Target>>) -> Response<
     response
 }
 
+/// Tells the resolver who answered well.
+fn answered<R: Resolve, B>(resolve: &R, affinity: u64, response: &Response<B>) {
+    let served = response.extensions().get::<Served>();
+    if let Some(served) = served.filter(|_| response.status().is_success()) {
+        resolve.answered(affinity, &served.target);
+    }
+}
+
 /// Writes the plan and its first target into the request and aims it there.
 #[allow(clippy::result_large_err, reason = "either is the whole message that goes on")]
 fn plan<R: Resolve>(
@@ -90,13 +104,10 @@ fn plan<R: Resolve>(
     resolve: &R,
 ) -> Result<Request<Body>, Response<Bytes>> {
     let caller = Caller::of(&request);
-    let extensions = request.extensions();
-    let Some(call) = extensions.get::<Call>().filter(|call| call.operation.has_model()) else {
-        return Ok(request);
-    };
-    let principal = extensions.get::<Arc<Principal>>().map(|p| &**p);
+    let call = request.extensions().get::<Call>().filter(|call| call.operation.has_model());
+    let Some(call) = call else { return Ok(request) };
     resolve
-        .resolve(call, principal)
+        .resolve(&Ask::of(call, &request))
         .and_then(|plan| follow(&mut request, plan))
         .map_err(|refusal| caller.refuse(refusal))?;
     Ok(request)
@@ -106,8 +117,24 @@ fn follow(request: &mut Request<Body>, plan: Plan) -> Result<(), Refusal> {
     let Some(target) = plan.first().cloned() else {
         return Err(Refusal::new(Class::NotFound, "no upstream can serve this request"));
     };
+    remove(request, plan.removes)?;
     aim(request, &target)?;
     request.extensions_mut().insert(target);
     request.extensions_mut().insert(plan);
+    Ok(())
+}
+
+/// Removes members from the body: who is asked is none of the upstream's business.
+fn remove(request: &mut Request<Body>, members: &[&str]) -> Result<(), Refusal> {
+    let Some(mut frames) = request.body().frames().filter(|_| !members.is_empty()).cloned() else {
+        return Ok(());
+    };
+    for member in members {
+        frames = patch::remove(&frames, member).map_err(|malformed| {
+            let message = format!("the request body is not a JSON object: {malformed}");
+            Refusal::new(Class::InvalidRequest, message)
+        })?;
+    }
+    request.body_mut().set_frames(frames);
     Ok(())
 }
