@@ -35,7 +35,7 @@
 //!     Arc::new(Target::new(deployment, Protocol::OpenAiChat, "gpt-5", base_url))
 //! };
 //! let mut plan = Plan::one(target("west"), "nearest");
-//! plan.chosen.push(PlanStep { target: target("east"), reason: "in reserve".into() });
+//! plan.chosen.push(PlanStep::new(target("east"), "in reserve"));
 //!
 //! let body = Full::new(Bytes::from(r#"{"model":"fast","messages":[]}"#));
 //! let request = Request::post("/v1/chat/completions").extension(plan).body(body).unwrap();

@@ -183,10 +183,8 @@ impl Lane {
     /// A request with a plan of these deployments, in this order.
     pub(crate) fn request(&self, deployments: &[&str]) -> Request<Body> {
         let mut plan = Plan::default();
-        plan.chosen = deployments
-            .iter()
-            .map(|name| PlanStep { target: self.target(name), reason: "listed".into() })
-            .collect();
+        plan.chosen =
+            deployments.iter().map(|name| PlanStep::new(self.target(name), "listed")).collect();
         Request::post(self.path)
             .extension(self.call())
             .extension(plan)
