@@ -111,6 +111,7 @@ pub(crate) struct Asked<'a> {
 }
 
 /// Who is to blame for a failure.
+#[derive(Clone, Copy)]
 enum Blame {
     /// Nobody there: it answered, and the caller must change something.
     Caller,
@@ -122,6 +123,7 @@ enum Blame {
     Once(Scope, Length),
 }
 
+#[derive(Clone, Copy)]
 enum Length {
     /// As the upstream says.
     Told(Duration),

@@ -1,7 +1,7 @@
 //! The fault table: whatever happens to the first target before its first content, the second
 //! answers and nobody sees of it; after its first content there is exactly one error event.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -176,9 +176,10 @@ async fn ends_honestly(ending: impl Fn(Script, Lane) -> Script) {
         let service = stack(SseLayer::new().without_keep_alive(), &layer, &upstream);
         let seen = ask(service, lane.request(&["a", "b"])).await;
         let said = [lane.start, lane.content].concat();
-        let ending = seen.body.strip_prefix(&said).unwrap_or_else(|| panic!("{}", seen.body));
+        let ending =
+            seen.body.strip_prefix(said.trim_end()).unwrap_or_else(|| panic!("{}", seen.body));
         let is_ours = ending.contains(lane.broken);
-        let is_theirs = ending.starts_with(lane.error);
+        let is_theirs = ending.trim_start().starts_with(lane.error.trim_start());
         assert!(is_ours ^ is_theirs || lane.error.starts_with(lane.broken), "{ending}");
         assert_eq!(ending.matches("\"message\":").count(), 1, "{ending}");
         assert!(!seen.broke && !seen.body.contains(lane.finish));
@@ -299,7 +300,7 @@ async fn fault_22_what_the_deadline_does_not_allow_is_not_waited_for() {
 async fn fault_24_all_quotas_exhausted_is_a_503_that_hides_them() {
     for lane in LANES {
         let seen = all_fail(lane, status(402)).await;
-        assert_eq!(seen.status, of(lane, [503, 500, 500]), "{lane:?} {}", seen.body);
+        assert_eq!(seen.status, 503, "{lane:?} {}", seen.body);
         assert!(seen.body.contains("upstream_quota"), "{}", seen.body);
     }
 }
@@ -312,7 +313,7 @@ async fn fault_25_all_credentials_rejected_is_a_502_that_hides_them() {
         let service = stack(SseLayer::new(), &layer, &upstream);
         for _ in 0..2 {
             let seen = ask(service.clone(), lane.request(&["a", "b"])).await;
-            assert_eq!(seen.status, of(lane, [502, 500, 500]), "{lane:?} {}", seen.body);
+            assert_eq!(seen.status, 502, "{lane:?} {}", seen.body);
             assert!(seen.body.contains("upstream_auth"), "{}", seen.body);
         }
         assert_eq!(asked(&upstream), ["a", "b"], "not asked again for a while");

@@ -17,25 +17,25 @@ use tower::{Layer, Service};
 
 /// One protocol, as JSON or as a stream.
 #[derive(Clone, Copy, Debug)]
-pub struct Lane {
-    pub protocol: Protocol,
-    pub path: &'static str,
-    pub stream: bool,
-    pub content_type: &'static str,
+pub(crate) struct Lane {
+    pub(crate) protocol: Protocol,
+    pub(crate) path: &'static str,
+    pub(crate) stream: bool,
+    pub(crate) content_type: &'static str,
     /// Says nothing yet.
-    pub start: &'static str,
-    pub content: &'static str,
-    pub finish: &'static str,
+    pub(crate) start: &'static str,
+    pub(crate) content: &'static str,
+    pub(crate) finish: &'static str,
     /// An error of the upstream's within an answer with status 200.
-    pub error: &'static str,
+    pub(crate) error: &'static str,
     /// How an error event of ours begins.
-    pub broken: &'static str,
+    pub(crate) broken: &'static str,
 }
 
 const SSE: &str = "text/event-stream";
 const JSON: &str = "application/json";
 
-pub const LANES: [Lane; 9] = [
+pub(crate) const LANES: [Lane; 9] = [
     Lane {
         protocol: Protocol::OpenAiChat,
         path: "/v1/chat/completions",
@@ -138,25 +138,25 @@ pub const LANES: [Lane; 9] = [
 ];
 
 impl Lane {
-    pub fn is_array(&self) -> bool {
+    pub(crate) fn is_array(&self) -> bool {
         self.stream && self.content_type == JSON
     }
 
     /// The whole answer.
-    pub fn whole(&self) -> String {
+    pub(crate) fn whole(&self) -> String {
         [self.start, self.content, self.finish].concat()
     }
 
-    pub fn good(&self) -> Answer {
+    pub(crate) fn good(&self) -> Answer {
         self.plays(Script::frames([self.start, self.content, self.finish]))
     }
 
     /// Status 200 and this.
-    pub fn plays(&self, script: Script) -> Answer {
+    pub(crate) fn plays(&self, script: Script) -> Answer {
         Answer::new(http::StatusCode::OK, script).header("content-type", self.content_type)
     }
 
-    pub fn call(&self) -> Call {
+    pub(crate) fn call(&self) -> Call {
         CallFacts {
             id: CallId::random(),
             protocol: self.protocol,
@@ -174,19 +174,17 @@ impl Lane {
         .into()
     }
 
-    pub fn target(&self, deployment: &str) -> Arc<Target> {
+    pub(crate) fn target(&self, deployment: &str) -> Arc<Target> {
         let base_url = "http://localhost/v1".parse().unwrap();
         let model = format!("model-of-{deployment}");
         Arc::new(Target::new(deployment, self.protocol, model, base_url))
     }
 
     /// A request with a plan of these deployments, in this order.
-    pub fn request(&self, deployments: &[&str]) -> Request<Body> {
+    pub(crate) fn request(&self, deployments: &[&str]) -> Request<Body> {
         let mut plan = Plan::default();
-        plan.chosen = deployments
-            .iter()
-            .map(|name| PlanStep { target: self.target(name), reason: "listed".into() })
-            .collect();
+        plan.chosen =
+            deployments.iter().map(|name| PlanStep::new(self.target(name), "listed")).collect();
         Request::post(self.path)
             .extension(self.call())
             .extension(plan)
@@ -196,34 +194,34 @@ impl Lane {
 }
 
 /// The deployment a request was meant for.
-pub fn deployment(received: &Received) -> String {
+pub(crate) fn deployment(received: &Received) -> String {
     received.extensions.get::<Arc<Target>>().unwrap().deployment.to_string()
 }
 
 /// Who was asked so far, in order.
-pub fn asked(upstream: &Upstream) -> Vec<String> {
+pub(crate) fn asked(upstream: &Upstream) -> Vec<String> {
     upstream.received().iter().map(deployment).collect()
 }
 
 /// An upstream at which `a` answers so, and everybody else as they should.
-pub fn failing_first(lane: Lane, bad: Answer) -> Upstream {
+pub(crate) fn failing_first(lane: Lane, bad: Answer) -> Upstream {
     Upstream::choose(move |received| match &*deployment(received) {
         "a" => bad.clone(),
         _ => lane.good(),
     })
 }
 
-pub const HEAD: Duration = Duration::from_secs(10);
-pub const FIRST_CONTENT: Duration = Duration::from_secs(20);
-pub const IDLE: Duration = Duration::from_secs(30);
+pub(crate) const HEAD: Duration = Duration::from_secs(10);
+pub(crate) const FIRST_CONTENT: Duration = Duration::from_secs(20);
+pub(crate) const IDLE: Duration = Duration::from_secs(30);
 
 /// What stands between fallback and its upstreams.
-pub fn patient() -> DeadlineLayer {
+pub(crate) fn patient() -> DeadlineLayer {
     DeadlineLayer::new().head(HEAD).first_content(FIRST_CONTENT).idle(IDLE)
 }
 
 /// That a connection was not made, as the client of an upstream says it.
-pub fn refused() -> Answer {
+pub(crate) fn refused() -> Answer {
     let failure = Failure::new(Class::Connect, "the upstream cannot be reached")
         .cause(Cause::Connect)
         .sent(Sent::No)
@@ -232,22 +230,22 @@ pub fn refused() -> Answer {
 }
 
 /// An upstream's error in no particular protocol's shape.
-pub fn status(status: u16) -> Answer {
+pub(crate) fn status(status: u16) -> Answer {
     Answer::json(status, "{\"error\":{\"message\":\"no\"}}")
 }
 
 /// What a client saw.
 #[derive(Debug)]
-pub struct Answered {
-    pub status: u16,
-    pub headers: http::HeaderMap,
-    pub extensions: http::Extensions,
-    pub body: String,
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) extensions: http::Extensions,
+    pub(crate) body: String,
     /// The body failed.
-    pub broke: bool,
+    pub(crate) broke: bool,
 }
 
-pub async fn ask<S, R>(service: S, request: Request<Body>) -> Answered
+pub(crate) async fn ask<S, R>(service: S, request: Request<Body>) -> Answered
 where
     S: Service<Request<Body>, Response = Response<R>>,
     S::Error: std::fmt::Debug,
@@ -257,7 +255,7 @@ where
     read(tower::ServiceExt::oneshot(service, request).await.unwrap()).await
 }
 
-pub async fn read<R>(response: Response<R>) -> Answered
+pub(crate) async fn read<R>(response: Response<R>) -> Answered
 where
     R: http_body::Body<Data = Bytes>,
     R::Error: Into<BoxError>,
@@ -281,7 +279,7 @@ where
 }
 
 /// Stacks `outer` around fallback around deadlines around the upstream.
-pub fn stack<L, P>(
+pub(crate) fn stack<L, P>(
     outer: L,
     layer: &tollgate_fallback::FallbackLayer<P>,
     upstream: &Upstream,
@@ -293,4 +291,4 @@ where
     outer.layer(layer.layer(patient().layer(upstream.clone())))
 }
 
-pub type Deadlined = tollgate_sse::deadline::DeadlineService<Upstream>;
+pub(crate) type Deadlined = tollgate_sse::deadline::DeadlineService<Upstream>;

@@ -125,7 +125,7 @@ impl Stream {
         let Some(Ahead { call, limit, .. }) = self.ahead.take() else { return };
         let fresh = Self::new(self.decoder.framing(), &call, limit);
         (self.decoder, self.automaton) = (fresh.decoder, fresh.automaton);
-        self.held.frames().for_each(|frame| self.decoder.push(frame.clone()));
+        self.decoder.push(self.held.joined());
     }
 
     /// Reads the next event of what was pushed; `None` if there is none.
