@@ -49,6 +49,15 @@ pub fn run(case: &str) -> Result<String, BadCase> {
     Ok(Json::from(Object::new().with("id", case.id.as_str()).join(outcome)).to_string())
 }
 
+/// Reads a capability record, as a case has one under `caps`; what is not named keeps its default.
+///
+/// Errors: the text is no JSON object.
+pub fn caps(text: &str) -> Result<Caps, BadCase> {
+    let node = Node::parse(text.as_bytes()).ok().filter(|node| node.fields().is_some());
+    let node = node.ok_or_else(|| BadCase("the capabilities are no JSON object".to_owned()))?;
+    Ok(caps_of(Some(node)))
+}
+
 struct Case<'a> {
     id: String,
     kind: String,
@@ -75,7 +84,7 @@ impl<'a> Case<'a> {
             kind: word("kind").ok_or_else(|| bad("`kind` is required"))?,
             from: protocol("from")?,
             to: protocol("to")?,
-            caps: caps(node.get("caps")),
+            caps: caps_of(node.get("caps")),
             ctx: node.get("ctx"),
             input: node.get("input").ok_or_else(|| bad("`input` is required"))?,
         })
@@ -300,7 +309,7 @@ fn error(shown: &Rendered) -> Outcome {
 }
 
 /// Reads a capability record; what is not named keeps its default.
-fn caps(node: Option<Node<'_>>) -> Caps {
+fn caps_of(node: Option<Node<'_>>) -> Caps {
     let mut caps = Caps::default();
     let Some(mut fields) = node.and_then(Node::fields) else { return caps };
     limits(&mut fields, &mut caps);
