@@ -4,12 +4,18 @@
 //! answer has `id` and, as far as they apply, `body`, `path`, `status`, `headers`, `raw`, `ms`,
 //! `reject` and `warnings`.
 //!
+//! Of a stream (`input` is `{"sse": text}` or `{"chunks_hex": [...]}`) the answer has `events`,
+//! the `terminator` behind them, the bytes as `wire`, and as `fold` the whole answer it amounts
+//! to. A stream that failed before it said anything is the plain error it becomes, with `http`.
+//!
 //! ```
 //! let case = r#"{"id":"1","kind":"count_response","from":"gemini","to":"anthropic-messages",
 //!     "input":{"totalTokens":31}}"#;
 //! let answer = tollgate_translate::case::run(case).unwrap();
 //! assert_eq!(answer, r#"{"id":"1","body":{"input_tokens":31},"warnings":[]}"#);
 //! ```
+
+mod streams;
 
 use std::{collections::BTreeSet, fmt};
 
@@ -42,7 +48,7 @@ impl std::error::Error for BadCase {}
 
 /// Does what an object describes and describes the outcome as one line of JSON.
 ///
-/// Errors: the object does not describe a translation of a whole body.
+/// Errors: the object does not describe a translation.
 pub fn run(case: &str) -> Result<String, BadCase> {
     let case = Case::read(case)?;
     let outcome = case.outcome()?;
@@ -113,6 +119,9 @@ impl<'a> Case<'a> {
                 Err(fault) => self.fault(fault),
             },
             "passthrough" => self.passthrough()?,
+            "passthrough_stream" => self.passthrough_stream()?,
+            "stream" => self.stream()?,
+            "sse_parse" => self.sse_parse()?,
             "retry_hint" => self.retry_hint(),
             other => return Err(BadCase(format!("unknown kind `{other}`"))),
         })
