@@ -11,10 +11,11 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tollgate_core::{BoxError, CallFacts, Operation, Protocol};
 use tollgate_gateway::{
-    Books, Endpoint, Options, Readiness, SharedState, State, Translation, stack,
+    Books, Options, Readiness, SharedState, State, Translation, stack,
 };
 use tollgate_keys::Credential;
 use tollgate_meter::{Charge, Ending, MemoryLedger};
+use tollgate_route::Endpoint;
 use tollgate_sim::Sim;
 use tollgate_tests::{CLIENT_KEY, state};
 use tollgate_wire::{Automaton, Event, Seen as Meaning, dialect};
@@ -100,7 +101,7 @@ impl House {
         let state = state(upstream, "http://upstream.test/v1", &names);
         // Priced as a provider that is known, whatever it speaks.
         let mut own = State::clone(&state.load());
-        own.names.providers[0].kind = "openai".into();
+        own.router = own.router.each_provider(|provider| provider.kind = "openai".into());
         Self { state: SharedState::new(own), ledger: MemoryLedger::new() }
     }
 
@@ -285,9 +286,10 @@ async fn a_stream_that_breaks_ends_in_the_clients_own_error() {
 async fn a_provider_is_asked_in_the_clients_own_protocol_where_it_speaks_it() {
     let house = House::of(Protocol::OpenAiChat);
     let mut own = State::clone(&house.state.load());
-    let provider = &mut own.names.providers[0];
-    let at = provider.endpoints[0].base_url.clone();
-    provider.endpoints.push(Endpoint::new(Protocol::AnthropicMessages, at));
+    own.router = own.router.each_provider(|provider| {
+        let at = provider.endpoints[0].base_url.clone();
+        provider.endpoints.push(Endpoint::new(Protocol::AnthropicMessages, at));
+    });
     own.credentials
         .insert((Arc::from("upstream"), Protocol::AnthropicMessages), Credential::None);
     house.state.replace(own);
