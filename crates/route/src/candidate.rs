@@ -6,6 +6,7 @@ use tollgate_core::{Board, Operation, Protocol, Skip, Skipped, Standing, Target,
 use crate::{
     Order,
     provider::{Endpoint, Provider, offers},
+    router::Abilities,
 };
 
 /// What a name means to calls of one protocol and operation.
@@ -38,6 +39,7 @@ pub(crate) struct Maker<'a> {
     pub(crate) providers: &'a [Provider],
     pub(crate) catalogue: &'a Catalogue,
     pub(crate) board: &'a Board,
+    pub(crate) abilities: &'a Abilities,
     pub(crate) translates: bool,
     pub(crate) protocol: Protocol,
     pub(crate) operation: Operation,
@@ -64,7 +66,8 @@ impl Maker<'_> {
             return;
         };
         let wire = wire_id(endpoint, place.model, found.as_ref());
-        let caps = found.as_ref().map(|found| Arc::new(found.model.caps())).unwrap_or_default();
+        let caps = catalogue.caps(&provider.kind, place.model);
+        let caps = Arc::new(self.abilities.of(&base(provider, endpoint, &wire), caps));
         let total: u32 = provider.deployments.iter().map(|own| own.weight).sum();
         for deployment in &provider.deployments {
             let mut target = base(provider, endpoint, &wire);

@@ -1,12 +1,13 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
+    fmt,
     sync::Arc,
 };
 
 use arc_swap::ArcSwap;
 use tollgate_catalog::Catalogue;
-use tollgate_core::{Board, Operation, Plan, Principal, Protocol, Refusal, Target};
+use tollgate_core::{Board, Caps, Operation, Plan, Principal, Protocol, Refusal, Target};
 use tollgate_wire::ModelCard;
 
 use crate::{
@@ -32,7 +33,30 @@ pub struct Router {
     pub(crate) affinity: Affinity,
     pub(crate) translates: bool,
     pub(crate) random: Random,
+    abilities: Abilities,
     known: Known,
+}
+
+/// Who knows better what models take.
+#[derive(Clone, Default)]
+pub(crate) struct Abilities(Option<Arc<Know>>);
+
+type Know = dyn Fn(&Target, &mut Caps) + Send + Sync;
+
+impl Abilities {
+    /// What a target's model takes, of which the catalogue knows `caps`.
+    pub(crate) fn of(&self, target: &Target, mut caps: Caps) -> Caps {
+        if let Some(know) = &self.0 {
+            know(target, &mut caps);
+        }
+        caps
+    }
+}
+
+impl fmt::Debug for Abilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Abilities").field(&self.0.is_some()).finish()
+    }
 }
 
 /// What names mean that were asked for before, by protocol and operation.
@@ -74,8 +98,17 @@ impl Router {
             affinity: Affinity::default(),
             translates: false,
             random: Random::default(),
+            abilities: Abilities::default(),
             known: Known::default(),
         }
+    }
+
+    /// Changes what it was told of each of its providers. What was learned of names is forgotten.
+    pub fn each_provider(mut self, change: impl FnMut(&mut Provider)) -> Self {
+        let mut providers = self.providers.to_vec();
+        providers.iter_mut().for_each(change);
+        self.providers = providers.into();
+        self.forgotten()
     }
 
     /// Sets what names of one's own mean; a name with a `*` is a pattern. Default: there are none.
@@ -124,10 +157,22 @@ impl Router {
         self
     }
 
+    /// Sets who knows better than the catalogue what a target's model takes: called once for each
+    /// target, with what the catalogue knows. Default: nobody.
+    pub fn abilities(mut self, know: impl Fn(&Target, &mut Caps) + Send + Sync + 'static) -> Self {
+        self.abilities = Abilities(Some(Arc::new(know)));
+        self.forgotten()
+    }
+
     /// What names mean may be different now.
     fn forgotten(mut self) -> Self {
         self.known = Known::default();
         self
+    }
+
+    /// Where is kept who answered which conversation.
+    pub fn remembered(&self) -> &Affinity {
+        &self.affinity
     }
 
     /// The providers, in order of precedence.
@@ -217,6 +262,7 @@ impl Router {
             providers: &self.providers,
             catalogue: &self.catalogue,
             board: &self.board,
+            abilities: &self.abilities,
             translates: self.translates,
             protocol: ask.call.protocol,
             operation: ask.call.operation,

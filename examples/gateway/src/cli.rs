@@ -36,6 +36,67 @@ pub(crate) enum Command {
     },
     /// Price an answer, or one case a line, from standard input.
     Price(Price),
+    /// Say who would answer the request on standard input, and why. Nobody is asked.
+    Explain(Explain),
+    /// Translate a body from one protocol to another, or one case a line, from standard input.
+    Translate(Translate),
+}
+
+/// Whose request, and of which kind.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The client's protocol: `openai-chat`, `openai-responses`, `anthropic-messages` or `gemini`.
+    #[arg(long, default_value = "openai-chat")]
+    pub(crate) protocol: tollgate_core::Protocol,
+    /// The name or id of the client key. Default: one that may ask for everything.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// The model that Gemini's path names.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// What the header `x-tollgate-route` says.
+    #[arg(long)]
+    pub(crate) route: Option<String>,
+}
+
+/// What is translated, between whom.
+#[derive(Debug, Args)]
+pub(crate) struct Translate {
+    /// One case a line: `id`, `kind`, `from`, `to`, `caps`, `ctx` and `input`; a line of outcome for
+    /// each, with `error` where it is no case.
+    #[arg(long, conflicts_with_all = ["from", "to", "caps", "request"])]
+    pub(crate) case: bool,
+    /// The protocol of what is read: `openai-chat`, `openai-responses`, `anthropic-messages` or
+    /// `gemini`.
+    #[arg(long, required_unless_present = "case")]
+    pub(crate) from: Option<tollgate_core::Protocol>,
+    /// The protocol of what is written.
+    #[arg(long, required_unless_present = "case")]
+    pub(crate) to: Option<tollgate_core::Protocol>,
+    /// What is read: a client's request, or an upstream's answer, stream or error.
+    #[arg(long, default_value = "request")]
+    pub(crate) kind: Kind,
+    /// What the upstream's model takes, as JSON. Default: what is assumed of an unknown one.
+    #[arg(long)]
+    pub(crate) caps: Option<PathBuf>,
+    /// The client's request that an answer or a stream is for.
+    #[arg(long)]
+    pub(crate) request: Option<PathBuf>,
+    /// The HTTP status of an error.
+    #[arg(long, default_value_t = 500)]
+    pub(crate) status: u16,
+    /// The upstream's name of the model. Default: the request's own.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+}
+
+/// A kind of body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    Request,
+    Response,
+    Stream,
+    Error,
 }
 
 /// What was spent, by whom or what.

@@ -7,6 +7,7 @@ mod edge;
 mod operations;
 mod panics;
 mod patience;
+mod targets;
 
 use std::convert::Infallible;
 
@@ -14,11 +15,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tokio_util::task::TaskTracker;
 use tollgate_core::{Body, BoxError, Target};
+use tollgate_fallback::FallbackLayer;
 use tollgate_keys::{CredentialLayer, KeyLayer};
 use tollgate_meter::{MeterLayer, Work};
 use tollgate_route::RouteLayer;
 use tollgate_shed::ShedLayer;
 use tollgate_sse::{DeadlineLayer, SseLayer};
+use tollgate_translate::TranslateLayer;
 use tollgate_wire::Inspect;
 use tower::{Service, ServiceBuilder};
 
@@ -27,7 +30,10 @@ use self::{
     operations::OperationsLayer, panics::PanicLayer, patience::PatienceLayer,
 };
 pub use self::{cors::Origins, edge::Readiness, patience::Patience};
-use crate::{books::Books, counts::Counts, measures::Measures, signal::Signal, state::SharedState};
+use crate::{
+    books::Books, counts::Counts, measures::Measures, signal::Signal, state::SharedState,
+    translation::Fetching,
+};
 
 /// What is fixed for a stack's life.
 #[derive(Clone, Debug)]
@@ -48,6 +54,8 @@ pub struct Options {
     pub measures: Option<Measures>,
     /// Where charges go. Default: nowhere.
     pub books: Books,
+    /// How further targets are asked. Default: as [`FallbackLayer::new`] on the state's board does.
+    pub fallback: Option<FallbackLayer>,
 }
 
 impl Default for Options {
@@ -61,6 +69,7 @@ impl Default for Options {
             background: TaskTracker::new(),
             measures: None,
             books: Books::default(),
+            fallback: None,
         }
     }
 }
@@ -79,7 +88,11 @@ pub fn stack<L, B, ReqBody>(
 > + Clone
 + Send
 where
-    L: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    L: Service<Request<Body>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     L::Future: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError> + Send,
@@ -110,6 +123,10 @@ where
         .layer(PanicLayer::new(options.counts))
         // So is the end of the process.
         .layer(DrainLayer::new(options.cut))
+        // Tries the targets of the plan in order, until one has content.
+        .layer(options.fallback.unwrap_or_else(|| FallbackLayer::new(state.load().board.clone())))
+        // Only where client and target differ. All that follows speaks the upstream's protocol.
+        .layer(TranslateLayer::new().inspect(inspect).fetch(Fetching::new(state.clone())))
         // What this attempt bought, in the upstream's own terms.
         .layer(meter(&state, options.books, options.background))
         // Whose deadlines apply.

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use tollgate_store::StoreError;
 use tollgate_wire::{Caller, Located, dialect, locate, with_path};
 use tower::{Layer, Service};
 
+use super::targets::Targets;
 use crate::{books::Books, state::SharedState};
 
 /// Layer of [`Operations`].
@@ -55,12 +57,16 @@ impl<S> Operations<S> {
     /// The answer that is given here; `None` for what goes on.
     fn own<B>(&self, request: &mut Request<B>) -> Option<Response<Bytes>> {
         let caller = Caller::of(request);
+        if request.method() == Method::GET && request.uri().path() == "/status/targets" {
+            let state = self.state.load();
+            return Some(json(text(&Targets::of(&state, principal(request), Instant::now()))));
+        }
         let Some(located) = locate(request.method(), request.uri().path(), request.headers())
         else {
             let passed = self.pass_through(caller, request).is_some();
             return (!passed).then(|| nobodys(caller, request));
         };
-        let principal = request.extensions().get::<Arc<Principal>>().map(|p| &**p);
+        let principal = principal(request);
         match located.route.operation {
             Operation::ListModels => Some(self.list(&located, principal)),
             Operation::GetModel => Some(self.describe(caller, &located)),
@@ -73,7 +79,7 @@ impl<S> Operations<S> {
     fn pass_through<B>(&self, caller: Caller, request: &mut Request<B>) -> Option<()> {
         let (name, rest) = request.uri().path().get(1..)?.split_once('/')?;
         let state = self.state.load();
-        let target = state.names.provider(name)?.without_model(caller.protocol)?;
+        let target = state.router.provider(name)?.without_model(caller.protocol)?;
         let uri = with_path(request.uri(), &format!("/{rest}"))?;
         let call = Call::new(target.protocol, Operation::Other);
         let call = CallFacts { id: caller.id, ..CallFacts::clone(&call) };
@@ -107,13 +113,13 @@ impl<S> Operations<S> {
     }
 
     fn list(&self, located: &Located, principal: Option<&Principal>) -> Response<Bytes> {
-        let cards = self.state.load().names.list(principal);
+        let cards = self.state.load().router.list(principal);
         json(dialect(located.protocol).render_models(&cards))
     }
 
     fn describe(&self, caller: Caller, located: &Located) -> Response<Bytes> {
         let asked = located.route.model.as_deref().unwrap_or_default();
-        match self.state.load().names.describe(asked, located.protocol) {
+        match self.state.load().router.describe(asked, located.protocol) {
             Some(card) => json(dialect(located.protocol).render_model(&card)),
             None => caller.refuse(
                 Refusal::new(Class::NotFound, format!("no model `{asked}` here")).param("model"),
@@ -149,6 +155,10 @@ impl Question {
             }
         }
     }
+}
+
+fn principal<B>(request: &Request<B>) -> Option<&Principal> {
+    request.extensions().get::<Arc<Principal>>().map(|principal| &**principal)
 }
 
 fn text(value: &impl serde::Serialize) -> Bytes {
