@@ -21,6 +21,14 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed + Sized {
         credentials: C,
     ) -> ServiceBuilder<Stack<tollgate_keys::CredentialLayer<C>, L>>;
 
+    /// Asks the next target of the plan when one fails
+    /// ([`FallbackLayer`](tollgate_fallback::FallbackLayer)).
+    #[cfg(feature = "fallback")]
+    fn fallback(
+        self,
+        board: tollgate_core::Board,
+    ) -> ServiceBuilder<Stack<tollgate_fallback::FallbackLayer, L>>;
+
     /// Decides who answers ([`RouteLayer`](tollgate_route::RouteLayer)).
     #[cfg(feature = "route")]
     fn route_to<R>(self, resolve: R) -> ServiceBuilder<Stack<tollgate_route::RouteLayer<R>, L>>;
@@ -46,6 +54,14 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
         credentials: C,
     ) -> ServiceBuilder<Stack<tollgate_keys::CredentialLayer<C>, L>> {
         self.layer(tollgate_keys::CredentialLayer::new(credentials))
+    }
+
+    #[cfg(feature = "fallback")]
+    fn fallback(
+        self,
+        board: tollgate_core::Board,
+    ) -> ServiceBuilder<Stack<tollgate_fallback::FallbackLayer, L>> {
+        self.layer(tollgate_fallback::FallbackLayer::new(board))
     }
 
     #[cfg(feature = "route")]

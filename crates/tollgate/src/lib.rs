@@ -5,6 +5,7 @@
 //! | – | [`core`], [`wire`] | the facts between layers; the protocols on the wire |
 //! | `keys` | `KeyLayer`, `CredentialLayer` | who is asking; with which credential an upstream is asked |
 //! | `route` | `RouteLayer` | asked model to target |
+//! | `fallback` | `FallbackLayer` | who is asked when that fails |
 //! | `sse` | `SseLayer`, `DeadlineLayer` | honest streams; how long an upstream may be silent |
 //! | `upstream` | `Upstream` | the hyper client at the bottom of a stack |
 //! | `sim` | `Sim` | simulated providers |
@@ -71,12 +72,15 @@
 //! # Order
 //!
 //! `client_keys` outermost: nobody unknown gets a body read. `route_to` before everything that
-//! needs a target. `honest_streams` outside `deadlines`, whose errors it renders. `credentials`
-//! innermost, so that no other layer sees a provider's key.
+//! needs a target. `honest_streams` outside `fallback`, which is outside of all that concerns one
+//! attempt, and outside `deadlines`, whose errors it renders. `credentials` innermost, so that no
+//! other layer sees a provider's key.
 
 pub use tollgate_core as core;
 pub use tollgate_wire as wire;
 
+#[cfg(feature = "fallback")]
+pub use tollgate_fallback as fallback;
 #[cfg(feature = "keys")]
 pub use tollgate_keys as keys;
 #[cfg(feature = "route")]
@@ -88,7 +92,7 @@ pub use tollgate_sse as sse;
 #[cfg(feature = "upstream")]
 pub use tollgate_upstream as upstream;
 
-#[cfg(any(feature = "keys", feature = "route", feature = "sse"))]
+#[cfg(any(feature = "fallback", feature = "keys", feature = "route", feature = "sse"))]
 mod builder;
-#[cfg(any(feature = "keys", feature = "route", feature = "sse"))]
+#[cfg(any(feature = "fallback", feature = "keys", feature = "route", feature = "sse"))]
 pub use self::builder::ServiceBuilderExt;
