@@ -12,7 +12,9 @@ use tollgate_core::{Caps, Protocol};
 use tollgate_translate::{Incoming, Onto, StreamTranslator, Translator};
 
 /// What begins a stream, and the event it is then made of.
-fn script(protocol: Protocol) -> (&'static [(Option<&'static str>, &'static str)], (Option<&'static str>, &'static str)) {
+fn script(
+    protocol: Protocol,
+) -> (&'static [(Option<&'static str>, &'static str)], (Option<&'static str>, &'static str)) {
     match protocol {
         Protocol::OpenAiResponses => (
             &[

@@ -125,8 +125,7 @@ fn exchange(client: Protocol, upstream: Protocol) -> Exchange {
             r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hi"}]}"#
         }
     };
-    let incoming =
-        Incoming { model: Some("m"), stream: true, ..Incoming::new(body.as_bytes()) };
+    let incoming = Incoming { model: Some("m"), stream: true, ..Incoming::new(body.as_bytes()) };
     let translator = Translator::new(client, upstream).call(1, "call");
     translator.request(&incoming, &Onto::new("m", &Caps::default())).unwrap().1
 }
@@ -199,7 +198,9 @@ impl Recorded {
         }
         let whole = self.is_whole(self.events.len());
         match stream.fault() {
-            Some(fault) if whole && !is_malformed(fault) => return Err(format!("{fault:?}\n{got}")),
+            Some(fault) if whole && !is_malformed(fault) => {
+                return Err(format!("{fault:?}\n{got}"));
+            }
             None if !whole => return Err(format!("it ended as if it were whole\n{got}")),
             Some(_) if got.errors != 1 => return Err(format!("{} errors\n{got}", got.errors)),
             Some(_) => return Ok(()),
@@ -273,7 +274,9 @@ fn same(upstream: &Answer, client: &Answer, to: Protocol) -> Result<(), String> 
 }
 
 fn said(answer: &Answer, to: Protocol) -> Vec<String> {
-    let Some(candidate) = answer.candidates.first() else { return vec!["ContentFilter".to_owned()] };
+    let Some(candidate) = answer.candidates.first() else {
+        return vec!["ContentFilter".to_owned()];
+    };
     let (mut text, mut thoughts, mut calls) = (String::new(), String::new(), Vec::new());
     for part in &candidate.parts {
         match part {

@@ -81,7 +81,8 @@ fn messages(events: &Events) -> Result<(), String> {
             "message_start" => ensure(at == 0, "it begins twice", &event)?,
             "content_block_start" => {
                 ensure(open.is_none() && event["index"] == next, "a block too many", &event)?;
-                (open, input, signed) = (Some(event["content_block"].clone()), String::new(), false);
+                (open, input, signed) =
+                    (Some(event["content_block"].clone()), String::new(), false);
                 next += 1;
             }
             "content_block_delta" => {
@@ -96,7 +97,11 @@ fn messages(events: &Events) -> Result<(), String> {
                 let is_call = block["type"] == "tool_use";
                 let object = serde_json::from_str::<Value>(&input).is_ok_and(|v| v.is_object());
                 let cut = || cut_off(events);
-                ensure(!is_call || object || cut(), "the input is no object", &input.clone().into())?;
+                ensure(
+                    !is_call || object || cut(),
+                    "the input is no object",
+                    &input.clone().into(),
+                )?;
             }
             "message_delta" => {
                 ensure(open.is_none(), "a block is open", &event)?;
@@ -112,9 +117,8 @@ fn messages(events: &Events) -> Result<(), String> {
 
 /// Whether the answer ended before all was said.
 fn cut_off(events: &Events) -> bool {
-    let cut = |data: &[u8]| {
-        parse(data).is_ok_and(|event| event["delta"]["stop_reason"] == "max_tokens")
-    };
+    let cut =
+        |data: &[u8]| parse(data).is_ok_and(|event| event["delta"]["stop_reason"] == "max_tokens");
     events.iter().any(|(_, data)| cut(data))
 }
 
@@ -154,16 +158,28 @@ fn responses(events: &Events) -> Result<(), String> {
                 parts.push(event["content_index"].as_u64().or(event["summary_index"].as_u64()));
             }
             "response.completed" | "response.incomplete" => {
-                ensure(event["response"]["output"] == Value::Array(done.clone()), "other items", &event)?;
+                ensure(
+                    event["response"]["output"] == Value::Array(done.clone()),
+                    "other items",
+                    &event,
+                )?;
                 ensure(added.len() == done.len(), "an item is open", &event)?;
                 ensure(at + 1 == events.len(), "something follows the end", &event)?;
-                ensure(event["response"]["usage"].is_object() || event["response"]["usage"].is_null(), "no usage", &event)?;
+                ensure(
+                    event["response"]["usage"].is_object() || event["response"]["usage"].is_null(),
+                    "no usage",
+                    &event,
+                )?;
             }
             _ => {}
         }
         if kind.ends_with(".delta") {
             let item = added.last().ok_or("no item is open")?;
-            ensure(added.len() > done.len() && event["item_id"] == item["id"], "not its item", &event)?;
+            ensure(
+                added.len() > done.len() && event["item_id"] == item["id"],
+                "not its item",
+                &event,
+            )?;
             let part = event["content_index"].as_u64().or(event["summary_index"].as_u64());
             ensure(part.is_none() || parts.contains(&part), "its part was not added", &event)?;
         }
@@ -184,7 +200,8 @@ fn gemini(events: &Events) -> Result<(), String> {
             ensure(candidate["index"].is_u64(), "no index", &frame)?;
             for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
                 let call = &part["functionCall"];
-                let whole = call.is_null() || (call["name"].is_string() && call["args"].is_object());
+                let whole =
+                    call.is_null() || (call["name"].is_string() && call["args"].is_object());
                 ensure(whole, "a call is not whole", &frame)?;
             }
         }
