@@ -11,10 +11,11 @@ use serde_json::Value;
 use tollgate_core::{Caps, Protocol};
 use tollgate_translate::{Incoming, Onto, StreamTranslator, Translator};
 
+/// An event's name and data.
+type Event = (Option<&'static str>, &'static str);
+
 /// What begins a stream, and the event it is then made of.
-fn script(
-    protocol: Protocol,
-) -> (&'static [(Option<&'static str>, &'static str)], (Option<&'static str>, &'static str)) {
+fn script(protocol: Protocol) -> (&'static [Event], Event) {
     match protocol {
         Protocol::OpenAiResponses => (
             &[

@@ -1,6 +1,7 @@
 //! The translator of streams by its rules, one small stream each.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "it is a test")]
+#![allow(clippy::needless_pass_by_value, reason = "values are made where they are used")]
 
 use bytes::BytesMut;
 use serde_json::{Value, json};
@@ -93,15 +94,14 @@ fn every_delta_leaves_with_its_event() {
 
 #[test]
 fn what_the_request_renamed_is_given_back() {
-    let tool =
-        json!({"type": "function", "function": {"name": "a.b", "parameters": {"type": "object"}}});
-    let body =
-        json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "tools": [tool]});
-    let exchange = exchange(OpenAiChat, AnthropicMessages, &body);
+    let tools = json!([{"functionDeclarations": [{"name": "a.b"}]}]);
+    let body = json!({"contents": [{"parts": [{"text": "Hi"}]}], "tools": tools});
+    let exchange = exchange(Gemini, AnthropicMessages, &body);
     // The name as it was sent: what the translator made of it stands in the request.
-    let incoming = body.to_string();
-    let (sent, _) = Translator::new(OpenAiChat, AnthropicMessages)
-        .request(&Incoming::new(incoming.as_bytes()), &Onto::new("m", &Caps::default()))
+    let body = body.to_string();
+    let incoming = Incoming { model: Some("m"), ..Incoming::new(body.as_bytes()) };
+    let (sent, _) = Translator::new(Gemini, AnthropicMessages)
+        .request(&incoming, &Onto::new("m", &Caps::default()))
         .unwrap();
     let sent: Value = serde_json::from_slice(&sent.body).unwrap();
     let name = sent["tools"][0]["name"].as_str().unwrap();
@@ -274,7 +274,7 @@ fn citations_count_characters_and_stand_before_the_finish() {
     let grounding = json!({"groundingChunks": [{"web": {"uri": "https://x.org", "title": "X"}}],
         "groundingSupports": [{"segment": {"startIndex": 0, "endIndex": 6, "text": "漢字"}, "groundingChunkIndices": [0]}]});
     let frame = json!({"candidates": [{"content": {"parts": [{"text": "漢字."}]}, "groundingMetadata": grounding, "finishReason": "STOP"}]});
-    let text = run(&mut plain(OpenAiChat, Gemini), &[frame.clone()]);
+    let text = run(&mut plain(OpenAiChat, Gemini), std::slice::from_ref(&frame));
     let chunks = data(&text, Framing::Sse);
     let at = chunks.len() - 2;
     let cited = &chunks[at]["choices"][0]["delta"]["annotations"][0]["url_citation"];
