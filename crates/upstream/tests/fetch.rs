@@ -8,7 +8,9 @@ use tollgate_testkit::{Answer, Script, ServeGuard, Upstream};
 use tollgate_upstream::fetch::{FetchError, Fetcher};
 
 /// A server on this machine, and a fetcher that may ask it.
-async fn server(answers: impl IntoIterator<Item = Answer>) -> (Upstream, String, Fetcher, ServeGuard) {
+async fn server(
+    answers: impl IntoIterator<Item = Answer>,
+) -> (Upstream, String, Fetcher, ServeGuard) {
     let upstream = Upstream::queue(answers);
     let (address, guard) = upstream.clone().serve().await.unwrap();
     let fetcher = Fetcher::new().http(true).hosts([address.ip().to_string()]);
@@ -115,8 +117,7 @@ async fn a_redirect_is_a_fresh_question() {
 
 #[tokio::test]
 async fn three_redirects_are_followed_and_no_fourth() {
-    let (upstream, url, fetcher, _guard) =
-        server([to("/b/c"), to("d?e"), to("?f"), png(1)]).await;
+    let (upstream, url, fetcher, _guard) = server([to("/b/c"), to("d?e"), to("?f"), png(1)]).await;
     fetcher.get(&format!("{url}/a"), &["image/"]).await.unwrap();
     let asked = upstream.received();
     let paths: Vec<_> = asked.iter().map(|r| r.uri.path_and_query().unwrap().as_str()).collect();
