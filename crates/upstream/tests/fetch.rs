@@ -23,8 +23,7 @@ fn png(bytes: usize) -> Answer {
 }
 
 fn to(location: &str) -> Answer {
-    Answer::new(http::StatusCode::FOUND, Script::default())
-        .header("location", location)
+    Answer::new(http::StatusCode::FOUND, Script::default()).header("location", location)
 }
 
 #[tokio::test]
