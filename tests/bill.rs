@@ -17,7 +17,7 @@ use tollgate_core::{Decimal, Money, Protocol, Quality, Usage};
 use tollgate_gateway::{Books, Options, Readiness, SharedState, stack};
 use tollgate_keys::Credential;
 use tollgate_meter::{Charge, Ending, MemoryLedger, Metrics};
-use tollgate_route::{Alias, Endpoint, Router};
+use tollgate_route::Endpoint;
 use tollgate_sim::{BillRow, Sim};
 use tollgate_store::{Range, SpendBy, SpendRow, SqliteStore};
 use tollgate_tests::{CLIENT_KEY, state};
@@ -215,13 +215,11 @@ fn configured(cases: &[Case]) -> SharedState {
     let models: Vec<&str> = cases.iter().map(|case| case.model.as_str()).collect();
     let shared = state(Protocol::OpenAiChat, "http://upstream.test/v1", &models);
     let mut state = tollgate_gateway::State::clone(&shared.load_full());
-    let mut provider = state.router.providers()[0].clone();
-    let (name, base) = (provider.name.clone(), provider.endpoints[0].base_url.clone());
-    provider.endpoints =
-        Protocol::ALL.into_iter().map(|protocol| Endpoint::new(protocol, base.clone())).collect();
-    let alias = |model: &str| (model.to_owned(), Alias::new([format!("upstream/{model}")]));
-    let aliases = models.iter().map(|model| alias(model));
-    state.router = Router::new([provider]).aliases(aliases).board(state.board.clone());
+    state.router = state.router.each_provider(|provider| {
+        let at = |protocol| Endpoint::new(protocol, provider.endpoints[0].base_url.clone());
+        provider.endpoints = Protocol::ALL.into_iter().map(at).collect();
+    });
+    let name: std::sync::Arc<str> = "upstream".into();
     let credential = || Credential::Bearer(tollgate_core::Secret::new("the provider's"));
     state.credentials =
         Protocol::ALL.into_iter().map(|p| ((name.clone(), p), credential())).collect();

@@ -13,7 +13,7 @@ use tollgate_core::{BoxError, CallFacts, Operation, Protocol};
 use tollgate_gateway::{Books, Options, Readiness, SharedState, State, Translation, stack};
 use tollgate_keys::Credential;
 use tollgate_meter::{Charge, Ending, MemoryLedger};
-use tollgate_route::{Alias, Endpoint, Provider, Router};
+use tollgate_route::Endpoint;
 use tollgate_sim::Sim;
 use tollgate_testkit::{Answer, Script, Upstream};
 use tollgate_tests::{CLIENT_KEY, state};
@@ -77,15 +77,13 @@ impl Asked {
 /// The state of a gateway whose one provider speaks these protocols, and is priced as one that is
 /// known, whatever it speaks.
 fn speaking(protocols: &[Protocol], models: &[&str]) -> SharedState {
-    let url: http::Uri = "http://upstream.test/v1".parse().unwrap();
-    let provider =
-        protocols.iter().fold(Provider::new("upstream").kind("openai"), |p, protocol| {
-            p.endpoint(Endpoint::new(*protocol, url.clone()))
-        });
-    let mut own = State::clone(&state(protocols[0], "http://upstream.test/v1", &[]).load());
-    let alias = |model: &&str| (model.to_string(), Alias::new([format!("upstream/{model}")]));
-    let router = Router::new([provider]).aliases(models.iter().map(alias));
-    own.router = router.board(own.board.clone()).translates(true);
+    let mut own = State::clone(&state(protocols[0], "http://upstream.test/v1", models).load());
+    own.router = own.router.each_provider(|provider| {
+        let at =
+            |protocol: &Protocol| Endpoint::new(*protocol, provider.endpoints[0].base_url.clone());
+        provider.endpoints = protocols.iter().map(at).collect();
+        provider.kind = "openai".into();
+    });
     for protocol in protocols {
         own.credentials.insert((Arc::from("upstream"), *protocol), Credential::None);
     }

@@ -61,6 +61,11 @@ impl MemoryKeys {
         self.0.load().is_empty()
     }
 
+    /// Returns what is known of every key, in no particular order.
+    pub fn records(&self) -> Vec<Arc<KeyRecord>> {
+        self.0.load().values().cloned().collect()
+    }
+
     fn change(&self, edit: impl Fn(&mut Snapshot)) {
         self.0.rcu(|keys| {
             let mut keys = Snapshot::clone(keys);

@@ -103,6 +103,14 @@ impl Router {
         }
     }
 
+    /// Changes what it was told of each of its providers. What was learned of names is forgotten.
+    pub fn each_provider(mut self, change: impl FnMut(&mut Provider)) -> Self {
+        let mut providers = self.providers.to_vec();
+        providers.iter_mut().for_each(change);
+        self.providers = providers.into();
+        self.forgotten()
+    }
+
     /// Sets what names of one's own mean; a name with a `*` is a pattern. Default: there are none.
     ///
     /// A name that is one goes before patterns, of these the one with most letters goes first;

@@ -36,8 +36,27 @@ pub(crate) enum Command {
     },
     /// Price an answer, or one case a line, from standard input.
     Price(Price),
+    /// Say who would answer the request on standard input, and why. Nobody is asked.
+    Explain(Explain),
     /// Translate a body from one protocol to another, or one case a line, from standard input.
     Translate(Translate),
+}
+
+/// Whose request, and of which kind.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The client's protocol: `openai-chat`, `openai-responses`, `anthropic-messages` or `gemini`.
+    #[arg(long, default_value = "openai-chat")]
+    pub(crate) protocol: tollgate_core::Protocol,
+    /// The name or id of the client key. Default: one that may ask for everything.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// The model that Gemini's path names.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// What the header `x-tollgate-route` says.
+    #[arg(long)]
+    pub(crate) route: Option<String>,
 }
 
 /// What is translated, between whom.

@@ -3,6 +3,7 @@
 mod banner;
 mod cli;
 mod demo;
+mod explain;
 mod keys;
 mod price;
 mod run;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Spend(asked) => spend::run(&asked, &cli.options),
         Command::Migrate { check } => store::migrate(check, &cli.options),
         Command::Price(asked) => price::run(&asked, &cli.options),
+        Command::Explain(asked) => explain::run(&asked, &cli.options),
         Command::Translate(asked) => translate::run(&asked),
     };
     if let Some(traces) = traces {

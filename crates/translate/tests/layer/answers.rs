@@ -1,7 +1,9 @@
 //! Requests and whole answers.
 
 use http::header;
-use tollgate_core::{Body, Call, CallFacts, Cause, Class, Failure, Operation, Protocol, Refusal, Target};
+use tollgate_core::{
+    Body, Call, CallFacts, Cause, Class, Failure, Operation, Protocol, Refusal, Target,
+};
 use tollgate_testkit::{Answer, Script, Upstream};
 use tollgate_translate::{Policy, TranslateLayer};
 use tollgate_wire::Inspect;

@@ -7,6 +7,7 @@ mod edge;
 mod operations;
 mod panics;
 mod patience;
+mod targets;
 
 use std::convert::Infallible;
 

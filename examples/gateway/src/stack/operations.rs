@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use tollgate_store::StoreError;
 use tollgate_wire::{Caller, Located, dialect, locate, with_path};
 use tower::{Layer, Service};
 
+use super::targets::Targets;
 use crate::{books::Books, state::SharedState};
 
 /// Layer of [`Operations`].
@@ -55,12 +57,16 @@ impl<S> Operations<S> {
     /// The answer that is given here; `None` for what goes on.
     fn own<B>(&self, request: &mut Request<B>) -> Option<Response<Bytes>> {
         let caller = Caller::of(request);
+        if request.method() == Method::GET && request.uri().path() == "/status/targets" {
+            let state = self.state.load();
+            return Some(json(text(&Targets::of(&state, principal(request), Instant::now()))));
+        }
         let Some(located) = locate(request.method(), request.uri().path(), request.headers())
         else {
             let passed = self.pass_through(caller, request).is_some();
             return (!passed).then(|| nobodys(caller, request));
         };
-        let principal = request.extensions().get::<Arc<Principal>>().map(|p| &**p);
+        let principal = principal(request);
         match located.route.operation {
             Operation::ListModels => Some(self.list(&located, principal)),
             Operation::GetModel => Some(self.describe(caller, &located)),
@@ -149,6 +155,10 @@ impl Question {
             }
         }
     }
+}
+
+fn principal<B>(request: &Request<B>) -> Option<&Principal> {
+    request.extensions().get::<Arc<Principal>>().map(|principal| &**principal)
 }
 
 fn text(value: &impl serde::Serialize) -> Bytes {
