@@ -7,9 +7,41 @@ use tollgate_core::Frames;
 /// for more.
 const MEDIA: usize = 4 << 10;
 
+/// A larger body is read at once and let go: its memory is worth more than the reading.
+const HELD: usize = 512 << 10;
+
+/// The prompt of a request: read when an estimate needs it, which is seldom.
+#[derive(Debug)]
+pub(crate) enum Prompt {
+    Unread(Frames),
+    Counted(u64),
+}
+
+impl Prompt {
+    pub(crate) fn of(body: Option<&Frames>) -> Self {
+        match body {
+            Some(frames) if (MEDIA..=HELD).contains(&frames.len()) => Self::Unread(frames.clone()),
+            other => Self::Counted(other.map_or(0, prompt_bytes)),
+        }
+    }
+
+    /// Returns the bytes an estimate builds on.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Unread(frames) => prompt_bytes(frames),
+            Self::Counted(bytes) => *bytes,
+        }
+    }
+
+    /// Lets the request's body go: an answer that takes its time must not keep it.
+    pub(crate) fn let_go(&mut self) {
+        *self = Self::Counted(self.bytes());
+    }
+}
+
 /// Returns the bytes of a prompt an estimate builds on: the body's, but for what is more than 4 KiB
 /// of an inlined image, sound or document, whose tokens are not proportional to its bytes.
-pub(crate) fn prompt_bytes(frames: &Frames) -> u64 {
+fn prompt_bytes(frames: &Frames) -> u64 {
     let whole = frames.len();
     if whole <= MEDIA {
         return whole as u64;
@@ -71,6 +103,20 @@ mod tests {
         let text = format!(r#"{{"messages":[{{"content":"{}"}}],"data":7}}"#, "word ".repeat(5000));
         assert_eq!(of(&text, usize::MAX), text.len() as u64);
         assert_eq!(of("{}", 1), 2);
+    }
+
+    #[test]
+    fn a_body_that_was_let_go_counts_as_before() {
+        let text = format!(r#"{{"data":"{}"}}"#, "QUJD".repeat(3000));
+        let frames = Frames::from(Bytes::from(text));
+        let mut prompt = Prompt::of(Some(&frames));
+        assert!(matches!(prompt, Prompt::Unread(_)));
+        let bytes = prompt.bytes();
+        prompt.let_go();
+        assert!(matches!(prompt, Prompt::Counted(_)));
+        assert_eq!((prompt.bytes(), bytes), (prompt_bytes(&frames), prompt_bytes(&frames)));
+        let large = Frames::from(Bytes::from(vec![b'a'; HELD + 1]));
+        assert!(matches!(Prompt::of(Some(&large)), Prompt::Counted(_)));
     }
 
     #[test]
