@@ -316,6 +316,7 @@ fn usage(used: Used, output: u64) -> Json {
         "cache_read_input_tokens": used.cached,
         "cache_creation": creation,
         "output_tokens": output,
+        "output_tokens_details": thinking(used),
         "server_tool_use": Null,
         "service_tier": "standard",
         "inference_geo": Null,
@@ -328,8 +329,13 @@ fn final_usage(used: Used) -> Json {
         "cache_creation_input_tokens": used.written,
         "cache_read_input_tokens": used.cached,
         "output_tokens": used.output,
+        "output_tokens_details": thinking(used),
         "server_tool_use": Null,
     }
+}
+
+fn thinking(used: Used) -> Json {
+    json! {"thinking_tokens": used.reasoning}
 }
 
 fn inner(fault: &Fault) -> (u16, Json) {

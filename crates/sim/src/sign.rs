@@ -1,6 +1,19 @@
 //! Signatures over thoughts: opaque, the same for the same thought, and known again.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    alphabet::URL_SAFE,
+    engine::{
+        DecodePaddingMode,
+        general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD},
+    },
+};
+
+/// How Gemini's own clients send back what they took for bytes.
+const URL: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Six words over the thought and whose it is, then one over those words.
 const WORDS: usize = 6;
@@ -17,7 +30,8 @@ pub(crate) fn sign(vendor: &str, thought: &str) -> String {
 
 /// Whether `signature` is one of `vendor`'s, over whatever thought.
 pub(crate) fn minted(vendor: &str, signature: &str) -> bool {
-    let Ok(bytes) = STANDARD.decode(signature) else { return false };
+    let bytes = STANDARD.decode(signature).or_else(|_| URL.decode(signature));
+    let Ok(bytes) = bytes else { return false };
     let Some((words, seal)) = bytes.split_at_checked(8 * WORDS) else { return false };
     seal == hash(0, &[vendor.as_bytes(), words]).to_be_bytes()
 }

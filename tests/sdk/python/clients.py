@@ -23,7 +23,7 @@ class Chat:
     cannot = set()
 
     # Class of failure: the SDK's exception, status and code.
-    errors = {
+    failures = {
         "rate_limit": (openai.RateLimitError, 429, "rate_limit_exceeded"),
         "overloaded": (openai.InternalServerError, 503, "server_is_overloaded"),
         "context_length": (openai.BadRequestError, 400, "context_length_exceeded"),
@@ -46,10 +46,12 @@ class Chat:
         body = dict(model=model, messages=self.messages(turns, options), **self.wishes(options))
         if not stream:
             return self.answer(self.sdk.chat.completions.create(**body), options)
-        with self.sdk.chat.completions.stream(
-            **body, stream_options={"include_usage": True}
-        ) as events:
-            return self.answer(events.get_final_completion(), options)
+        body["stream_options"] = {"include_usage": True}
+        try:
+            with self.sdk.chat.completions.stream(**body) as events:
+                return self.answer(events.get_final_completion(), options)
+        except openai.LengthFinishReasonError as cut:
+            return self.answer(cut.completion, options)
 
     def plainly(self, model, text, stream):
         body = dict(model=model, messages=[{"role": "user", "content": text}], stream=stream)
@@ -94,7 +96,11 @@ class Chat:
         calls = message.tool_calls or []
         stop = {"stop": "stop", "length": "length", "tool_calls": "tools"}.get(choice.finish_reason)
         stop = "refusal" if message.refusal or choice.finish_reason == "content_filter" else stop
-        turn = message
+        turn = message.to_dict(exclude_none=True) | {"content": message.content}
+        turn.pop("parsed", None)  # What the SDK adds to what came.
+        for call in turn.get("tool_calls", []):
+            call.pop("index", None)
+            call["function"].pop("parsed_arguments", None)
         if options.plain:
             functions = [
                 {"id": c.id, "type": "function", "function": {"name": c.function.name, "arguments": c.function.arguments}}
@@ -226,7 +232,7 @@ class Messages:
     # The SDK's API version takes no sampling parameters.
     cannot = {"sampling"}
 
-    errors = {
+    failures = {
         "rate_limit": (anthropic.RateLimitError, 429, "rate_limit_error"),
         "overloaded": (anthropic.OverloadedError, 529, "overloaded_error"),
         "context_length": (anthropic.BadRequestError, 400, "invalid_request_error"),
@@ -341,7 +347,7 @@ class Gemini:
     protocol = "gemini"
     cannot = set()
 
-    errors = {
+    failures = {
         "rate_limit": (errors.ClientError, 429, "RESOURCE_EXHAUSTED"),
         "overloaded": (errors.ServerError, 503, "UNAVAILABLE"),
         "context_length": (errors.ClientError, 400, "INVALID_ARGUMENT"),
@@ -392,7 +398,7 @@ class Gemini:
             types.FunctionDeclaration(name=n, description=n, parameters_json_schema=parameters(n))
             for n in options.tools
         ]
-        calling = types.FunctionCallingConfig(mode="ANY", allowed_function_names=[options.force])
+        calling = types.FunctionCallingConfig(mode="ANY", allowed_function_names=[options.force or ""])
         return types.GenerateContentConfig(
             system_instruction=options.system,
             tools=[types.Tool(function_declarations=declared)] if declared else None,
