@@ -6,7 +6,8 @@ use http::Uri;
 use tollgate_catalog::Catalogue;
 use tollgate_core::{KeyId, Principal, Protocol, Secret};
 use tollgate_gateway::{
-    CredentialsByName, Endpoint, Names, Patience, Provider, SharedState, State, Upstreams,
+    Abilities, CredentialsByName, Endpoint, Names, Patience, Provider, SharedState, State,
+    Translation, Upstreams,
 };
 use tollgate_keys::{Credential, KeyHash, KeyRecord, MemoryKeys};
 
@@ -61,6 +62,8 @@ pub fn patient(
         keys: vec![Arc::new(client_keys())],
         patience,
         upstreams: Upstreams::default(),
+        abilities: Abilities::default(),
+        translation: Translation::default(),
     })
 }
 

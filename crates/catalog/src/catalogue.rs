@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use tollgate_core::Decimal;
+use tollgate_core::{Caps, Decimal};
 
 use crate::{
     Date, Document, Model, PriceFileError, Rates, Schedule,
@@ -268,6 +268,27 @@ impl Catalogue {
     pub fn find(&self, provider: &str, name: &str) -> Option<Found> {
         let provider = Self::provider_key(provider);
         self.find_listed(provider, name).or_else(|| self.find_matched(provider, name))
+    }
+
+    /// What routing and translation ask of the model of this name at a provider: what is known of
+    /// it, else of its family, else the default.
+    ///
+    /// ```
+    /// use tollgate_catalog::Catalogue;
+    /// use tollgate_core::Thinking;
+    ///
+    /// let caps = Catalogue::builtin().caps("anthropic", "claude-sonnet-4-5");
+    /// assert_eq!(caps.thinking, Some(Thinking::Budget));
+    /// ```
+    pub fn caps(&self, provider: &str, name: &str) -> Caps {
+        match self.find(provider, name) {
+            Some(found) => found.model.caps(),
+            None => {
+                let mut caps = Caps::default();
+                crate::habits::apply(name, &mut caps);
+                caps
+            }
+        }
     }
 
     /// The model of a bare name: at the lab that makes it, else at the first of `providers` that

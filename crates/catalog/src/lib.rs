@@ -76,6 +76,7 @@ mod count;
 mod date;
 mod document;
 mod error;
+mod habits;
 mod litellm;
 mod model;
 mod occasion;

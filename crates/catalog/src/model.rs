@@ -286,6 +286,7 @@ impl Model {
         if let Some(most) = self.limits.max_output.filter(|most| *most > 0) {
             caps.default_max_output_tokens = caps.default_max_output_tokens.min(most);
         }
+        crate::habits::apply(&self.id, &mut caps);
         if can(Ability::Reasoning) == Some(false) {
             caps.thinking = Some(Thinking::None);
         }

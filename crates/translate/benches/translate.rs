@@ -74,6 +74,8 @@ fn answer(body: &[u8], from: Protocol, to: Protocol) -> Vec<u8> {
     let asked = Asked {
         reasoning: true,
         legacy_functions: false,
+        stream_usage: false,
+        candidates: 1,
         now: 0,
         id: "1".to_owned(),
         echo: Vec::new(),

@@ -72,31 +72,29 @@ pub(crate) struct Cited<'a> {
 /// were left out.
 pub(crate) fn web_citations(text: &Text, before: usize) -> (Vec<Cited<'_>>, bool) {
     let length = text.text.chars().count();
-    let cited = |citation: &'_ Citation| {
-        let span = citation.span.clone().unwrap_or(0..length);
-        (before + span.start.min(length), before + span.end.min(length))
-    };
-    let mut lost = false;
-    let mut found = Vec::new();
-    for citation in &text.citations {
-        match (&citation.url, citation.kind) {
-            (Some(url), CitationKind::Url) => {
-                let (start, end) = cited(citation);
-                let title = citation.title.as_deref().unwrap_or_default();
-                found.push(Cited { url, title, start, end });
-            }
-            _ => lost = true,
-        }
-    }
-    (found, lost)
+    let cited: Vec<_> = text.citations.iter().map(|c| cited(c, length, before)).collect();
+    let lost = cited.iter().any(Option::is_none);
+    (cited.into_iter().flatten().collect(), lost)
+}
+
+/// A web citation of a text of so many characters, which stands `before` characters into the
+/// whole; `None` for any other.
+pub(crate) fn cited(citation: &Citation, length: usize, before: usize) -> Option<Cited<'_>> {
+    let url = citation.url.as_deref().filter(|_| citation.kind == CitationKind::Url)?;
+    let span = citation.span.clone().unwrap_or(0..length);
+    let (start, end) = (before + span.start.min(length), before + span.end.min(length));
+    let title = citation.title.as_deref().unwrap_or_default();
+    Some(Cited { url, title, start, end })
 }
 
 /// The finish of a regular ending: calls of the client's tools make it theirs.
 pub(crate) fn stop_or_calls(parts: &[Part]) -> Finish {
-    match parts.iter().any(|part| matches!(part, Part::ToolCall(_))) {
-        true => Finish::ToolCalls,
-        false => Finish::Stop,
-    }
+    stop_or(parts.iter().any(|part| matches!(part, Part::ToolCall(_))))
+}
+
+/// The finish of a regular ending, after calls of the client's tools or without.
+pub(crate) fn stop_or(calls: bool) -> Finish {
+    if calls { Finish::ToolCalls } else { Finish::Stop }
 }
 
 /// Reads OpenAI's list of models.

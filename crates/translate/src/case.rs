@@ -155,6 +155,9 @@ impl<'a> Case<'a> {
         Asked {
             reasoning: said("thinking") || said("include_thoughts"),
             legacy_functions: said("legacy_functions"),
+            stream_usage: said("include_usage"),
+            // Whatever was asked for, each alternative that is seen must have finished.
+            candidates: 2,
             now: 0,
             id: self.id.clone(),
             echo: Vec::new(),

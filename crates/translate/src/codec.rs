@@ -8,6 +8,7 @@ use crate::{
     json::Raw,
     model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     restore::Restore,
+    stream::{DecodeStream, EncodeStream},
     table::Row,
     warning::Report,
 };
@@ -81,6 +82,12 @@ pub trait Codec: fmt::Debug + Send + Sync + 'static {
         asked: &Asked,
         report: &mut Report,
     ) -> Result<Vec<u8>, Fault>;
+
+    /// Returns a reader of a stream. `seed` makes ids where the upstream gives none.
+    fn decode_stream(&self, seed: &str) -> Box<dyn DecodeStream>;
+
+    /// Returns a writer of a stream, of an answer read from `source`.
+    fn encode_stream(&self, asked: &Asked, source: Protocol) -> Box<dyn EncodeStream>;
 
     /// Reads a request to count the tokens of a prompt.
     ///
@@ -208,6 +215,10 @@ pub struct Asked {
     pub reasoning: bool,
     /// The client used `functions`; so must the answer.
     pub legacy_functions: bool,
+    /// The client wants its stream to tell usage (Chat; the others always do).
+    pub stream_usage: bool,
+    /// How many alternative answers.
+    pub candidates: u32,
     /// Unix seconds, for answers whose upstream gave no time.
     pub now: i64,
     /// An id of the call, for answers whose upstream gave none.
@@ -223,6 +234,8 @@ impl Asked {
         Self {
             reasoning: reasoning.is_some_and(|asked| asked.visible == Some(true)),
             legacy_functions: conversation.legacy_functions,
+            stream_usage: conversation.stream.usage == Some(true),
+            candidates: conversation.candidates.and_then(|n| n.try_into().ok()).unwrap_or(1),
             now,
             id: id.into(),
             echo: Vec::new(),

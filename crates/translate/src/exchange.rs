@@ -5,8 +5,10 @@ use tollgate_wire::{Fault, Rendered, dialect, usage::Profile};
 use crate::{
     answers,
     codec::{Asked, Incoming, Onto, Outgoing, codec},
-    model::Conversation,
+    model::{Answer, Conversation},
     restore::Restore,
+    stream::{StreamCollector, StreamTranslator, Terms},
+    untaken,
     warning::{Code, Report, Warnings},
 };
 
@@ -26,6 +28,9 @@ pub enum Kind {
 pub struct Policy {
     /// Whatever is not carried as it stands is refused.
     pub strict: bool,
+    /// Media the model cannot take are left out, with a word in their place, instead of the request
+    /// being refused.
+    pub drop_media: bool,
 }
 
 /// A request on its way from one protocol to another.
@@ -139,7 +144,13 @@ impl Translator {
         onto: &Onto<'_>,
     ) -> Result<(Outgoing, Exchange), Refusal> {
         let mut report = Report::new(codec(self.from));
-        let outgoing = codec(self.to).encode_request(conversation, onto, &mut report)?;
+        let mut encoded = codec(self.to).encode_request(conversation, onto, &mut report);
+        if encoded.is_err() && self.policy.drop_media {
+            report = Report::new(codec(self.from));
+            let rest = untaken::left_out(conversation, self.to, onto, &mut report);
+            encoded = codec(self.to).encode_request(&rest, onto, &mut report);
+        }
+        let outgoing = encoded?;
         let mut asked = Asked::of(conversation, self.now, &self.id);
         asked.echo = codec(self.from).echo(incoming.body);
         self.sent(outgoing, Expected::Answer(asked), onto, report)
@@ -236,11 +247,72 @@ impl Exchange {
         }
     }
 
+    /// Returns what translates the stream that answers the request; `None` if the request does
+    /// not ask for an answer but to count or to embed.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use tollgate_core::{Caps, Protocol};
+    /// use tollgate_translate::{Incoming, Onto, Translator};
+    ///
+    /// let body = br#"{"model":"fast","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
+    /// let translator = Translator::new(Protocol::OpenAiChat, Protocol::Gemini);
+    /// let caps = Caps::default();
+    /// let onto = Onto::new("gemini-3-flash", &caps);
+    /// let (_, exchange) = translator.request(&Incoming::new(body), &onto).unwrap();
+    ///
+    /// let (mut stream, mut out) = (exchange.stream().unwrap(), BytesMut::new());
+    /// let first = br#"{"candidates":[{"content":{"parts":[{"text":"Hel"}]}}]}"#;
+    /// stream.event(None, first, &mut out);
+    /// assert!(std::str::from_utf8(&out).unwrap().contains(r#""delta":{"content":"Hel"}"#));
+    /// let last = br#"{"candidates":[{"content":{"parts":[{"text":"lo"}]},"finishReason":"STOP"}]}"#;
+    /// stream.event(None, last, &mut out);
+    /// stream.end(&mut out);
+    /// assert!(out.ends_with(b"data: [DONE]\n\n"));
+    /// ```
+    pub fn stream(&self) -> Option<StreamTranslator> {
+        Some(StreamTranslator::new(&self.terms()?))
+    }
+
+    /// Returns what collects the stream that answers the request into one answer, for a client
+    /// that asked for none; `None` as with [`Exchange::stream`]. [`Exchange::collected`] takes it
+    /// at the end.
+    pub fn collect(&self) -> Option<StreamCollector> {
+        Some(StreamCollector::new(&self.terms()?))
+    }
+
+    /// Translates what was collected of a stream, which must have ended.
+    ///
+    /// Errors: the stream failed, broke off, or cannot be shown in the client's protocol.
+    pub fn collected(&self, stream: StreamCollector) -> Result<(Vec<u8>, Warnings), Fault> {
+        let answer = stream.end()?;
+        match &self.asked {
+            Expected::Answer(asked) => self.shown(asked, answer),
+            _ => Err(Fault::new(Class::ServerError, "the request did not ask for an answer")),
+        }
+    }
+
+    fn terms(&self) -> Option<Terms<'_>> {
+        let Expected::Answer(asked) = &self.asked else { return None };
+        Some(Terms {
+            from: self.from,
+            to: self.to,
+            model: &self.model,
+            asked,
+            restore: &self.restore,
+            profile: self.profile,
+        })
+    }
+
     fn generated(&self, asked: &Asked, body: &[u8]) -> Result<(Vec<u8>, Warnings), Fault> {
         let mut answer = codec(self.to).decode_answer(body, &asked.id)?;
         if let Some(profile) = self.profile {
             answer.usage = answers::told(profile, body);
         }
+        self.shown(asked, answer)
+    }
+
+    fn shown(&self, asked: &Asked, mut answer: Answer) -> Result<(Vec<u8>, Warnings), Fault> {
         self.restore.apply(&mut answer);
         if answer.model.is_empty() {
             answer.model.clone_from(&self.model);

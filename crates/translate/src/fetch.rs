@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 
-use tollgate_core::{Caps, Protocol};
+use tollgate_core::{Caps, Protocol, Refusal};
 
 use crate::{
     codec::codec,
@@ -25,6 +25,13 @@ pub struct Fetched {
     pub mime: String,
     /// Its bytes, base64 in the standard alphabet.
     pub data: String,
+}
+
+impl Fetched {
+    /// Returns what a server of this media type sent.
+    pub fn new(mime: impl Into<String>, bytes: &[u8]) -> Self {
+        Self { mime: mime.into(), data: media::base64(bytes) }
+    }
 }
 
 /// Returns what must be fetched before a conversation can be written for a model, each address
@@ -63,6 +70,19 @@ pub fn inline(conversation: &mut Conversation, fetched: &BTreeMap<String, Fetche
         }
     }
     report.into_warnings()
+}
+
+/// Returns the refusal of a conversation whose media at `url` could not be fetched; `why` ends its
+/// message. It names where the media stand.
+pub fn unfetched(conversation: &Conversation, url: &str, why: &str) -> Refusal {
+    let is_there = |item: &&Item| {
+        let media = parts(item).1.iter().filter_map(as_media);
+        media.map(|media| &media.source).any(|source| matches!(source, Source::Url(at) if at == url))
+    };
+    let place = conversation.items.iter().find(is_there).map(|item| parts(item).0);
+    let report = Report::new(codec(conversation.source));
+    let why = format!("holds media that cannot be fetched: {why}");
+    report.refuse_place(place.unwrap_or_default(), &why).code("invalid_image_url")
 }
 
 fn source(fetched: &Fetched) -> Source {

@@ -73,6 +73,7 @@ mod fetch;
 pub mod gemini;
 mod ids;
 pub mod json;
+pub mod layer;
 mod lost;
 mod media;
 pub mod model;
@@ -85,7 +86,9 @@ mod schema;
 mod search;
 mod shape;
 mod state;
+pub mod stream;
 mod table;
+mod untaken;
 mod warning;
 
 pub use tollgate_core;
@@ -94,7 +97,8 @@ pub use self::{
     codec::{Asked, Codec, Incoming, Onto, Outgoing, codec},
     embed::{EmbedAnswer, EmbedRequest},
     exchange::{Exchange, Kind, Policy, Translator, error, models, render},
-    fetch::{Fetched, Wanted, inline, wanted},
+    fetch::{Fetched, Wanted, inline, unfetched, wanted},
+    layer::TranslateLayer,
     restore::Restore,
     table::{Disposition, Row, find},
     warning::{Code, Report, Warning, Warnings},

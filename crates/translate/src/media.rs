@@ -114,7 +114,12 @@ pub(crate) fn base64_text(data: &str) -> Option<String> {
 
 /// A text as base64.
 pub(crate) fn text_base64(text: &str) -> String {
-    general_purpose::STANDARD.encode(text)
+    base64(text.as_bytes())
+}
+
+/// Bytes as base64.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    general_purpose::STANDARD.encode(bytes)
 }
 
 /// What the end of an address says about its media type.

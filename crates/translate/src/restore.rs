@@ -43,6 +43,21 @@ impl Restore {
         self.tools.is_empty() && self.answer_tool.is_none() && self.stops.is_empty()
     }
 
+    /// The tool as the client knows it, where it was sent as another.
+    pub(crate) fn original(&self, sent: &str) -> Option<&Original> {
+        self.tools.get(sent)
+    }
+
+    /// Whether the call of this tool is the answer itself.
+    pub(crate) fn is_answer_tool(&self, name: &str) -> bool {
+        self.answer_tool == Some(name)
+    }
+
+    /// The texts that end the answer.
+    pub(crate) fn stop_texts(&self) -> &[String] {
+        &self.stops
+    }
+
     /// Gives an answer back what its request lost.
     pub fn apply(&self, answer: &mut Answer) {
         for candidate in &mut answer.candidates {
@@ -96,7 +111,7 @@ impl Original {
 }
 
 /// The text of the one member a free-text tool's stand-in has.
-fn free_text(args: &Args) -> Option<String> {
+pub(crate) fn free_text(args: &Args) -> Option<String> {
     match args {
         Args::Json(object) => object.node().get("input")?.string(),
         Args::Text(_) => None,

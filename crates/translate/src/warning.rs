@@ -208,6 +208,11 @@ impl Report {
         unsupported(&self.names.place(place), why)
     }
 
+    /// What was found so far.
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+
     /// What was found.
     pub fn into_warnings(self) -> Warnings {
         self.warnings

@@ -170,6 +170,8 @@ fn asked() -> Asked {
     Asked {
         reasoning: true,
         legacy_functions: false,
+        stream_usage: false,
+        candidates: 1,
         now: 1,
         id: "call".to_owned(),
         echo: Vec::new(),

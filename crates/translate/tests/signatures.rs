@@ -60,6 +60,8 @@ fn shown(upstream: Protocol, client: Protocol) -> Value {
     let asked = Asked {
         reasoning: true,
         legacy_functions: false,
+        stream_usage: false,
+        candidates: 1,
         now: 1,
         id: "x".to_owned(),
         echo: Vec::new(),

@@ -13,6 +13,7 @@ mod connect;
 mod envelope;
 mod error;
 mod events;
+pub mod fetch;
 mod future;
 pub mod headers;
 mod hosted;

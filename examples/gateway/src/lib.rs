@@ -3,6 +3,7 @@
 //! The only place that knows all layers: [`stack`] is their order, [`State`] what they read while
 //! serving, [`Server`] the listener.
 
+mod abilities;
 mod books;
 mod config;
 mod counts;
@@ -15,9 +16,11 @@ mod serve;
 mod signal;
 mod stack;
 mod state;
+mod translation;
 mod upstreams;
 
 pub use self::{
+    abilities::{Abilities, Said},
     books::{Books, Recording, Spent},
     config::{Config, ConfigError, Deadlines, ServerConfig, Source, StoreConfig, schema},
     counts::Counts,
@@ -33,5 +36,6 @@ pub use self::{
     signal::{Signal, Waiter},
     stack::{Options, Origins, Patience, Readiness, stack},
     state::{CredentialsByName, SharedState, State},
+    translation::Translation,
     upstreams::{Leaf, Signing, Upstreams, Way, Ways},
 };

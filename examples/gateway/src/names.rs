@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use http::Uri;
-use tollgate_core::{Call, Class, Plan, PlanStep, Principal, Protocol, Refusal, Target, Transport};
+use tollgate_core::{Call, Caps, Class, Plan, PlanStep, Principal, Protocol, Refusal, Target, Transport};
 use tollgate_route::Resolve;
 use tollgate_wire::ModelCard;
 
@@ -67,22 +67,26 @@ impl Provider {
         self.endpoints.iter().find(|endpoint| endpoint.protocol == protocol)
     }
 
-    /// The target of requests that name no model: where the provider speaks `protocol`, else its
-    /// first endpoint.
-    pub(crate) fn without_model(&self, protocol: Protocol) -> Option<Arc<Target>> {
-        let spoken = self.speaks(protocol).map(|_| protocol);
-        let protocol = spoken.or(self.endpoints.first().map(|first| first.protocol))?;
-        self.targets(protocol, "").into_iter().next()
+    /// Where the provider speaks `protocol`, else its first endpoint.
+    fn best(&self, protocol: Protocol) -> Option<&Endpoint> {
+        self.speaks(protocol).or(self.endpoints.first())
     }
 
-    /// One target per deployment, in order.
-    fn targets(&self, protocol: Protocol, model: &str) -> Vec<Arc<Target>> {
-        let Some(endpoint) = self.speaks(protocol) else { return Vec::new() };
+    /// The target of requests that name no model.
+    pub(crate) fn without_model(&self, protocol: Protocol) -> Option<Arc<Target>> {
+        self.targets(protocol, "", &Arc::default()).into_iter().next()
+    }
+
+    /// One target per deployment, in order: where the provider speaks `protocol`, else where it
+    /// speaks its own.
+    fn targets(&self, protocol: Protocol, model: &str, caps: &Arc<Caps>) -> Vec<Arc<Target>> {
+        let Some(endpoint) = self.best(protocol) else { return Vec::new() };
         let model: Arc<str> = model.into();
         let target = |deployment: &Arc<str>| {
-            let base_url = endpoint.base_url.clone();
+            let (base_url, protocol) = (endpoint.base_url.clone(), endpoint.protocol);
             let mut target = Target::new(self.name.clone(), protocol, model.clone(), base_url);
             target.kind = self.kind.clone();
+            target.caps = caps.clone();
             target.transport = endpoint.transport.clone();
             target.deployment = deployment.clone();
             target.credential = Some(deployment.clone());
@@ -158,15 +162,16 @@ impl Names {
             return Err(self.unknown(asked));
         }
         let native = self.providers.iter().find(|provider| provider.speaks(protocol).is_some());
-        native.map(|provider| (provider, asked)).ok_or_else(|| self.unknown(asked))
+        let any = native.or(self.providers.first());
+        any.map(|provider| (provider, asked)).ok_or_else(|| self.unknown(asked))
     }
 
     /// The provider that is known to have a model of this name: one that speaks the protocol, else
-    /// one that said so itself.
+    /// any.
     fn knowing(&self, asked: &str, protocol: Protocol) -> Option<&Provider> {
         let having = || self.providers.iter().filter(|provider| provider.has(asked));
         let speaking = having().find(|provider| provider.speaks(protocol).is_some());
-        speaking.or_else(|| having().find(|provider| provider.discover))
+        speaking.or_else(|| having().next())
     }
 
     /// Notes which models a provider has. Returns whether that is news, and of a provider that is
@@ -200,9 +205,9 @@ impl Names {
         if model.is_empty() {
             return Err(self.unknown(name));
         }
-        let targets = provider.targets(protocol, model);
+        let targets = provider.targets(protocol, model, &Arc::default());
         if targets.is_empty() {
-            let message = format!("provider `{}` does not speak {protocol}", provider.name);
+            let message = format!("provider `{}` speaks no protocol", provider.name);
             return Err(Refusal::new(Class::InvalidRequest, message).param("model"));
         }
         Ok(targets)
@@ -281,7 +286,7 @@ mod tests {
 
     #[test]
     fn names_mean_providers() {
-        use Protocol::{Gemini, OpenAiChat};
+        use Protocol::{AnthropicMessages, Gemini, OpenAiChat};
         for (protocol, asked, target) in [
             (OpenAiChat, "local/llama/3", "local/llama/3"),
             (OpenAiChat, "gpt-5", "openai/gpt-5"),
@@ -290,8 +295,11 @@ mod tests {
             (OpenAiChat, "meta/llama-3", "local/meta/llama-3"),
             (Gemini, "google/flash", "gemini/flash"),
             (Gemini, "flash", "gemini/flash"),
-            (OpenAiChat, "fast", "local/mini"),
+            (OpenAiChat, "fast", "gemini/flash"),
             (Gemini, "fast", "gemini/flash"),
+            (Gemini, "openai/gpt-5", "openai/gpt-5"),
+            (Gemini, "qwen3", "local/qwen3"),
+            (AnthropicMessages, "x", "openai/x"),
         ] {
             assert_eq!(first(protocol, asked).unwrap(), target, "{asked}");
         }
@@ -302,12 +310,24 @@ mod tests {
         let unknown = first(Protocol::OpenAiChat, "nobody/x").unwrap_err();
         assert_eq!((unknown.class, unknown.param.as_deref()), (Class::NotFound, Some("model")));
         assert!(unknown.message.contains("`openai/…`"), "{}", unknown.message);
-        let foreign = first(Protocol::Gemini, "openai/gpt-5").unwrap_err();
-        assert_eq!(foreign.class, Class::InvalidRequest);
         assert_eq!(first(Protocol::OpenAiChat, "openai/").unwrap_err().class, Class::NotFound);
-        assert_eq!(first(Protocol::AnthropicMessages, "x").unwrap_err().class, Class::NotFound);
-        let local = first(Protocol::Gemini, "qwen3").unwrap_err();
-        assert!(local.message.contains("`local` does not speak gemini"), "{}", local.message);
+    }
+
+    #[test]
+    fn a_provider_is_asked_in_the_clients_protocol_where_it_speaks_it_and_else_in_its_own() {
+        use Protocol::{AnthropicMessages, Gemini, OpenAiChat, OpenAiResponses};
+        let mut names = names();
+        let at = || Uri::from_static("http://127.0.0.1/v1");
+        names.providers[0].endpoints.push(Endpoint::new(OpenAiResponses, at()));
+        for (asked, spoken) in [
+            (OpenAiChat, OpenAiChat),
+            (OpenAiResponses, OpenAiResponses),
+            (AnthropicMessages, OpenAiChat),
+            (Gemini, OpenAiChat),
+        ] {
+            let targets = names.targets("openai/m", asked).unwrap();
+            assert_eq!(targets[0].protocol, spoken, "{asked}");
+        }
     }
 
     #[test]

@@ -10,8 +10,10 @@ use tollgate_meter::Prices;
 use tollgate_route::Resolve;
 
 use crate::{
+    abilities::Abilities,
     names::{Names, Provider},
     stack::Patience,
+    translation::Translation,
     upstreams::Upstreams,
 };
 
@@ -37,6 +39,10 @@ pub struct State {
     pub patience: Patience,
     /// The clients that reach the providers.
     pub upstreams: Upstreams,
+    /// What is said of models beyond the catalogue.
+    pub abilities: Abilities,
+    /// How requests are translated.
+    pub translation: Translation,
 }
 
 impl fmt::Debug for State {
@@ -100,7 +106,10 @@ impl KeyStore for SharedState {
 
 impl Resolve for SharedState {
     fn resolve(&self, call: &Call, principal: Option<&Principal>) -> Result<Plan, Refusal> {
-        self.load().names.resolve(call, principal)
+        let state = self.load();
+        let mut plan = state.names.resolve(call, principal)?;
+        state.abilities.tell(&mut plan, call.protocol, &state.catalogue);
+        Ok(plan)
     }
 }
 

@@ -18,6 +18,8 @@ pub fn decode(from: Protocol, body: &[u8]) {
         let asked = Asked {
             reasoning: true,
             legacy_functions: false,
+            stream_usage: false,
+        candidates: 1,
             now: 0,
             id: "0".to_owned(),
             echo: Vec::new(),

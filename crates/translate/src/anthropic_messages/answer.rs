@@ -40,11 +40,9 @@ fn read_fields(body: &[u8]) -> Result<Answer, Bad> {
     }
     let native = fields.string("stop_reason")?.unwrap_or_default();
     let sequence = fields.string("stop_sequence")?;
-    let details = fields.take("stop_details");
-    let member = |name: &str| details.and_then(|details| details.get(name)?.string());
-    let detail = details
-        .map(|_| FinishDetail { category: member("category"), message: member("explanation") });
-    let finish = finish(&native, sequence, &parts);
+    let detail = detail(fields.take("stop_details"));
+    let called = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
+    let finish = finish(&native, sequence, called);
     let candidate = Candidate { native_finish: native, detail, ..Candidate::new(parts, finish) };
     Ok(Answer {
         source: ME,
@@ -58,9 +56,15 @@ fn read_fields(body: &[u8]) -> Result<Answer, Bad> {
     })
 }
 
-fn finish(native: &str, sequence: Option<String>, parts: &[Part]) -> Finish {
+pub(super) fn detail(details: Option<Node<'_>>) -> Option<FinishDetail> {
+    let details = details?;
+    let member = |name: &str| details.get(name)?.string();
+    Some(FinishDetail { category: member("category"), message: member("explanation") })
+}
+
+pub(super) fn finish(native: &str, sequence: Option<String>, called: bool) -> Finish {
     match native {
-        "end_turn" | "" => answers::stop_or_calls(parts),
+        "end_turn" | "" => answers::stop_or(called),
         "max_tokens" => Finish::Length,
         "stop_sequence" => Finish::StopSequence(sequence),
         "tool_use" => Finish::ToolCalls,
@@ -92,7 +96,10 @@ pub(super) fn write(answer: &Answer, asked: &Asked, report: &mut Report) -> Resu
         .with("content", content)
         .with("stop_reason", reason)
         .with("stop_sequence", sequence.map_or(Json::Null, Json::from))
-        .with("stop_details", stop_details(candidate, reason).map_or(Json::Null, Json::from))
+        .with(
+            "stop_details",
+            stop_details(candidate.detail.as_ref(), reason).map_or(Json::Null, Json::from),
+        )
         .with("usage", usage::write(answer.usage.as_ref()));
     let own = answer.source == ME;
     let container = answer.extra.get("container").filter(|_| own).is_none();
@@ -110,8 +117,11 @@ fn with_extra<'a>(mut body: Object<'a>, extra: &'a Extra, own: bool) -> Object<'
     body
 }
 
-fn stop_details<'a>(candidate: &'a Candidate, reason: &str) -> Option<Object<'a>> {
-    let detail = candidate.detail.as_ref().filter(|_| reason == "refusal")?;
+pub(super) fn stop_details<'a>(
+    detail: Option<&'a FinishDetail>,
+    reason: &str,
+) -> Option<Object<'a>> {
+    let detail = detail.filter(|_| reason == "refusal")?;
     let text = |value: &'a Option<String>| value.as_ref().map_or(Json::Null, Json::from);
     Some(
         Object::of("refusal")
@@ -218,23 +228,32 @@ impl Writer<'_, '_> {
             return (&candidate.native_finish, sequence);
         }
         let refused = candidate.parts.iter().any(|part| matches!(part, Part::Refusal(_)));
-        let reason = match &candidate.finish {
-            Finish::StopSequence(sequence) => return ("stop_sequence", sequence.as_deref()),
-            Finish::Stop if refused => "refusal",
-            Finish::Stop => "end_turn",
-            Finish::Length => "max_tokens",
-            Finish::ContextWindow => "model_context_window_exceeded",
-            Finish::ToolCalls if self.malformed && !candidate.calls_tools() => "end_turn",
-            Finish::ToolCalls => "tool_use",
-            Finish::ContentFilter | Finish::Recitation | Finish::Refusal => "refusal",
-            Finish::PauseTurn => "pause_turn",
-            Finish::MalformedToolCall | Finish::Other(_) => {
-                self.report.path(Code::FinishApproximated, "stop_reason");
-                "end_turn"
-            }
-        };
-        (reason, None)
+        if candidate.finish == Finish::ToolCalls && self.malformed && !candidate.calls_tools() {
+            return ("end_turn", None);
+        }
+        let (reason, sequence) = reason(&candidate.finish, refused);
+        let reason = reason.unwrap_or_else(|| {
+            self.report.path(Code::FinishApproximated, "stop_reason");
+            "end_turn"
+        });
+        (reason, sequence)
     }
+}
+
+/// The word for a finish, `None` where there is none, and the sequence it was met by.
+pub(super) fn reason(finish: &Finish, refused: bool) -> (Option<&'static str>, Option<&str>) {
+    let reason = match finish {
+        Finish::StopSequence(sequence) => return (Some("stop_sequence"), sequence.as_deref()),
+        Finish::Stop if refused => "refusal",
+        Finish::Stop => "end_turn",
+        Finish::Length => "max_tokens",
+        Finish::ContextWindow => "model_context_window_exceeded",
+        Finish::ToolCalls => "tool_use",
+        Finish::ContentFilter | Finish::Recitation | Finish::Refusal => "refusal",
+        Finish::PauseTurn => "pause_turn",
+        Finish::MalformedToolCall | Finish::Other(_) => return (None, None),
+    };
+    (Some(reason), None)
 }
 
 /// Carries the signature of what follows.

@@ -50,7 +50,7 @@ fn text(mut fields: Fields<'_>) -> Result<Text, Bad> {
     })
 }
 
-fn citation(node: Node<'_>) -> Citation {
+pub(super) fn citation(node: Node<'_>) -> Citation {
     let member = |name: &str| node.get(name).and_then(Node::string);
     let kind = match member("type").as_deref() {
         Some("web_search_result_location") => CitationKind::Url,

@@ -5,6 +5,7 @@ mod blocks;
 mod count;
 mod media;
 mod read;
+mod stream;
 mod table;
 mod thinking;
 mod tools;
@@ -23,6 +24,7 @@ use crate::{
     json::Node,
     model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     names::Rule,
+    stream::{DecodeStream, EncodeStream},
     table::Row,
     warning::Report,
 };
@@ -119,6 +121,14 @@ impl Codec for AnthropicMessages {
         report: &mut Report,
     ) -> Result<Vec<u8>, Fault> {
         answer::write(answer, asked, report)
+    }
+
+    fn decode_stream(&self, _seed: &str) -> Box<dyn DecodeStream> {
+        Box::new(stream::MessagesReader::default())
+    }
+
+    fn encode_stream(&self, asked: &Asked, _source: Protocol) -> Box<dyn EncodeStream> {
+        Box::new(stream::MessagesWriter::new(asked))
     }
 
     fn decode_count(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {

@@ -6,6 +6,7 @@ mod embed;
 mod grounding;
 mod parts;
 mod read;
+mod stream;
 mod table;
 mod thinking;
 mod tools;
@@ -23,6 +24,7 @@ use crate::{
     json::Node,
     model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     names::Rule,
+    stream::{DecodeStream, EncodeStream},
     table::Row,
     warning::Report,
 };
@@ -115,6 +117,14 @@ impl Codec for Gemini {
         report: &mut Report,
     ) -> Result<Vec<u8>, Fault> {
         answer::write(answer, asked, report)
+    }
+
+    fn decode_stream(&self, seed: &str) -> Box<dyn DecodeStream> {
+        Box::new(stream::GeminiReader::new(seed))
+    }
+
+    fn encode_stream(&self, asked: &Asked, _source: Protocol) -> Box<dyn EncodeStream> {
+        Box::new(stream::GeminiWriter::new(asked))
     }
 
     fn decode_count(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {

@@ -22,6 +22,24 @@ impl<'a> Json<'a> {
         out
     }
 
+    /// The same without what it borrows.
+    pub(crate) fn into_owned(self) -> Json<'static> {
+        match self {
+            Self::Null => Json::Null,
+            Self::Bool(value) => Json::Bool(value),
+            Self::Raw(text) => Json::Raw(text.into_owned().into()),
+            Self::Str(text) => Json::Str(text.into_owned().into()),
+            Self::Array(array) => Json::Array(array.into_iter().map(Json::into_owned).collect()),
+            Self::Object(object) => {
+                let members = object.0.into_iter();
+                let owned = |(key, value): (Cow<'_, str>, Self)| {
+                    (key.into_owned().into(), value.into_owned())
+                };
+                Json::Object(Object(members.map(owned).collect()))
+            }
+        }
+    }
+
     pub(crate) fn as_str(&self) -> Option<&str> {
         match self {
             Self::Str(text) => Some(text),
@@ -51,7 +69,7 @@ impl<'a> Json<'a> {
         matches!(self, Self::Null) || matches!(self, Self::Raw(text) if text == "null")
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Null => out.extend_from_slice(b"null"),
             Self::Bool(true) => out.extend_from_slice(b"true"),
@@ -88,7 +106,7 @@ fn list<T>(
     out.push(close);
 }
 
-fn write_string(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut plain = 0;
     for (at, byte) in text.bytes().enumerate() {

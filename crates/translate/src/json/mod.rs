@@ -2,11 +2,13 @@
 //! order it was made.
 
 mod build;
+mod prefix;
 mod read;
 mod text;
 
 pub use self::text::{Number, Raw};
 pub(crate) use self::{
-    build::{Json, Object},
+    build::{Json, Object, write_string},
+    prefix::Prefix,
     read::{Bad, Fields, Node},
 };

@@ -17,7 +17,7 @@ use crate::{
     warning::{Code, Report},
 };
 
-const USAGE: UsageNames = UsageNames {
+pub(super) const USAGE: UsageNames = UsageNames {
     input: "prompt_tokens",
     output: "completion_tokens",
     input_details: "prompt_tokens_details",
@@ -128,7 +128,7 @@ fn content(fields: &mut Fields<'_>) -> Result<Vec<Part>, Bad> {
     node.elements().map(messages::part).collect()
 }
 
-fn citations(nodes: Vec<Node<'_>>) -> Vec<Citation> {
+pub(super) fn citations(nodes: Vec<Node<'_>>) -> Vec<Citation> {
     let read = |node: Node<'_>| {
         let inner = node.get("url_citation");
         let at = |name: &str| inner?.get(name)?.u64().and_then(|at| usize::try_from(at).ok());
@@ -156,12 +156,17 @@ fn cite(parts: &mut [Part], citations: Vec<Citation>) {
 }
 
 fn finish(native: &str, parts: &[Part]) -> Finish {
+    regular_finish(native).unwrap_or_else(|| answers::stop_or_calls(parts))
+}
+
+/// The finish a word stands for; `None` where it depends on whether tools were called.
+pub(super) fn regular_finish(native: &str) -> Option<Finish> {
     match native {
-        "length" => Finish::Length,
-        "content_filter" => Finish::ContentFilter,
+        "length" => Some(Finish::Length),
+        "content_filter" => Some(Finish::ContentFilter),
         // Some servers say `stop` after calls, or nothing at all.
-        "stop" | "tool_calls" | "function_call" | "" => answers::stop_or_calls(parts),
-        other => Finish::Other(other.to_owned()),
+        "stop" | "tool_calls" | "function_call" | "" => None,
+        other => Some(Finish::Other(other.to_owned())),
     }
 }
 
@@ -299,14 +304,7 @@ impl Writer<'_, '_> {
             if lost {
                 self.report.path(Code::CitationsDropped, "citations");
             }
-            out.extend(cited.into_iter().map(|cited| {
-                let inner = Object::new()
-                    .with("url", cited.url)
-                    .with("title", cited.title)
-                    .with("start_index", cited.start)
-                    .with("end_index", cited.end);
-                Object::of("url_citation").with("url_citation", inner).into()
-            }));
+            out.extend(cited.into_iter().map(annotation));
             before += text.text.chars().count();
         }
         out
@@ -331,20 +329,35 @@ impl Writer<'_, '_> {
     }
 
     fn finish(&mut self, candidate: &Candidate) -> &'static str {
-        match &candidate.finish {
-            Finish::Stop | Finish::StopSequence(_) => "stop",
-            Finish::Length | Finish::ContextWindow => "length",
-            Finish::ToolCalls if self.asked.legacy_functions => "function_call",
-            Finish::ToolCalls => "tool_calls",
-            Finish::ContentFilter | Finish::Recitation => "content_filter",
-            Finish::Refusal if self.answer.source == Protocol::OpenAiResponses => "stop",
-            Finish::Refusal => "content_filter",
-            Finish::PauseTurn | Finish::MalformedToolCall | Finish::Other(_) => {
-                self.report.path(Code::FinishApproximated, "finish_reason");
-                "stop"
-            }
-        }
+        let word = reason(&candidate.finish, self.answer.source, self.asked.legacy_functions);
+        word.unwrap_or_else(|| {
+            self.report.path(Code::FinishApproximated, "finish_reason");
+            "stop"
+        })
     }
+}
+
+/// The word for a finish; `None` where there is none.
+pub(super) fn reason(finish: &Finish, source: Protocol, legacy: bool) -> Option<&'static str> {
+    Some(match finish {
+        Finish::Stop | Finish::StopSequence(_) => "stop",
+        Finish::Length | Finish::ContextWindow => "length",
+        Finish::ToolCalls if legacy => "function_call",
+        Finish::ToolCalls => "tool_calls",
+        Finish::ContentFilter | Finish::Recitation => "content_filter",
+        Finish::Refusal if source == Protocol::OpenAiResponses => "stop",
+        Finish::Refusal => "content_filter",
+        Finish::PauseTurn | Finish::MalformedToolCall | Finish::Other(_) => return None,
+    })
+}
+
+pub(super) fn annotation(cited: answers::Cited<'_>) -> Json<'_> {
+    let inner = Object::new()
+        .with("url", cited.url)
+        .with("title", cited.title)
+        .with("start_index", cited.start)
+        .with("end_index", cited.end);
+    Object::of("url_citation").with("url_citation", inner).into()
 }
 
 fn refusal(part: &Part) -> Option<&str> {

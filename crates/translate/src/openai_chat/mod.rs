@@ -5,6 +5,7 @@ mod embed;
 mod messages;
 mod read;
 mod reasoning;
+mod stream;
 mod table;
 mod tools;
 mod turns;
@@ -18,6 +19,7 @@ use crate::{
     embed::{EmbedAnswer, EmbedRequest},
     json::Node,
     model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
+    stream::{DecodeStream, EncodeStream},
     table::Row,
     warning::Report,
 };
@@ -109,6 +111,14 @@ impl Codec for OpenAiChat {
         report: &mut Report,
     ) -> Result<Vec<u8>, Fault> {
         answer::write(answer, asked, report)
+    }
+
+    fn decode_stream(&self, _seed: &str) -> Box<dyn DecodeStream> {
+        Box::new(stream::ChatReader::default())
+    }
+
+    fn encode_stream(&self, asked: &Asked, source: Protocol) -> Box<dyn EncodeStream> {
+        Box::new(stream::ChatWriter::new(asked, source))
     }
 
     fn decode_count(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {

@@ -20,7 +20,7 @@ fn format(vendor: Vendor) -> &'static str {
     FORMATS.iter().find(|(each, _)| *each == vendor).map_or("", |(_, format)| format)
 }
 
-fn vendor(format: &str) -> Option<Vendor> {
+pub(super) fn vendor(format: &str) -> Option<Vendor> {
     FORMATS.iter().find(|(_, each)| *each == format).map(|(vendor, _)| *vendor)
 }
 
@@ -151,7 +151,7 @@ pub(super) fn put<'a>(message: &mut Object<'a>, parts: impl Iterator<Item = &'a 
     }
 }
 
-fn put_details<'a>(reasoning: &'a Reasoning, out: &mut Vec<Object<'a>>) {
+pub(super) fn put_details<'a>(reasoning: &'a Reasoning, out: &mut Vec<Object<'a>>) {
     match &reasoning.opaque {
         Some(opaque) if opaque.vendor == Vendor::OpenAi => {
             out.extend(reasoning.text.iter().map(|text| summary(text)));
@@ -174,7 +174,7 @@ fn summary(text: &str) -> Object<'_> {
     Object::of("reasoning.summary").with("summary", text)
 }
 
-fn encrypted<'a>(opaque: &'a Opaque, id: Option<&'a str>) -> Object<'a> {
+pub(super) fn encrypted<'a>(opaque: &'a Opaque, id: Option<&'a str>) -> Object<'a> {
     Object::of("reasoning.encrypted")
         .with("data", &opaque.payload)
         .with("format", format(opaque.vendor))

@@ -3,6 +3,7 @@
 mod answer;
 mod items;
 mod read;
+mod stream;
 mod table;
 mod tools;
 mod turns;
@@ -18,6 +19,7 @@ use crate::{
     json::{Node, Raw},
     model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     names::Rule,
+    stream::{DecodeStream, EncodeStream},
     table::Row,
     warning::Report,
 };
@@ -119,6 +121,14 @@ impl Codec for OpenAiResponses {
         report: &mut Report,
     ) -> Result<Vec<u8>, Fault> {
         answer::write(answer, asked, report)
+    }
+
+    fn decode_stream(&self, _seed: &str) -> Box<dyn DecodeStream> {
+        Box::new(stream::ResponsesReader::default())
+    }
+
+    fn encode_stream(&self, asked: &Asked, _source: Protocol) -> Box<dyn EncodeStream> {
+        Box::new(stream::ResponsesWriter::new(asked))
     }
 
     fn decode_count(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {

@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use super::capabilities::Capabilities;
 use crate::{serve::Limits, stack::Options};
 
 /// The whole file. Everything is optional; unknown keys are errors.
@@ -39,6 +40,39 @@ pub(crate) struct File {
     /// What calls cost. No effect in this version.
     #[schemars(extend("x-default" = "none"))]
     pub(crate) prices: Option<Prices>,
+    /// Calls whose client and provider speak different protocols.
+    pub(crate) translate: Translate,
+}
+
+/// Calls whose client and provider speak different protocols.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Translate {
+    /// Whether whatever cannot be carried as it stands is refused, not only reported.
+    pub(crate) strict: bool,
+    /// What becomes of media a model cannot take: the request is refused, or they are left out with
+    /// a word in their place.
+    #[schemars(extend("default" = "refuse"))]
+    pub(crate) media: Untaken,
+    /// Whether media at public `https` addresses are fetched for models that cannot do it themselves.
+    /// Otherwise such a request is refused.
+    #[schemars(extend("default" = true))]
+    pub(crate) fetch: Option<bool>,
+    /// Whether `http` addresses are fetched too.
+    pub(crate) fetch_http: bool,
+    /// Hosts that may be fetched from although they are not public: names or addresses of your own
+    /// network, each as it stands in the URL.
+    #[schemars(extend("default" = []))]
+    pub(crate) fetch_hosts: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum Untaken {
+    #[default]
+    Refuse,
+    Drop,
 }
 
 /// The listener and the edge.
@@ -242,6 +276,10 @@ pub(crate) struct Provider {
     /// `"llama-4" = { input = "0.20", output = "0.60" }`.
     #[schemars(extend("default" = {}))]
     pub(crate) price: IndexMap<String, IndexMap<String, String>>,
+    /// What its models take, by name or pattern, over what the catalogue knows:
+    /// `"llama-*" = { developer_role = false }`.
+    #[schemars(extend("default" = {}))]
+    pub(crate) capabilities: IndexMap<String, Capabilities>,
     /// How long an answer is read on when its client has left, so that its cost is known and not
     /// estimated.
     #[serde(deserialize_with = "duration")]

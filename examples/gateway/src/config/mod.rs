@@ -4,6 +4,7 @@
 //! it, the keys found in the environment switch their providers on; without any, the built-in
 //! simulated providers serve.
 
+mod capabilities;
 mod file;
 mod hosts;
 mod keys;
@@ -13,6 +14,7 @@ mod providers;
 mod schema;
 mod server;
 mod store;
+mod translate;
 
 use std::{
     collections::HashMap,
@@ -28,9 +30,11 @@ use tollgate_keys::{KeyStore, MemoryKeys};
 use self::file::File;
 pub use self::{providers::Source, schema::schema, server::ServerConfig, store::StoreConfig};
 use crate::{
+    abilities::Abilities,
     names::Names,
     stack::Patience,
     state::{CredentialsByName, State},
+    translation::Translation,
     upstreams::{Upstreams, Ways},
 };
 
@@ -84,6 +88,10 @@ pub struct Config {
     pub drains: HashMap<Arc<str>, Duration>,
     /// Where charges are kept.
     pub store: StoreConfig,
+    /// What is said of models beyond the catalogue.
+    pub abilities: Abilities,
+    /// How requests are translated.
+    pub translation: Translation,
     /// What is accepted but has no effect yet.
     pub warnings: Vec<String>,
 }
@@ -157,6 +165,8 @@ impl Config {
             own_prices: prices::own(file, &providers.free)?,
             drains: drains(file),
             store: store::resolve(file.store.as_ref())?,
+            abilities: capabilities::abilities(&file.providers),
+            translation: translate::resolve(&file.translate),
             source: providers.source,
             warnings: warnings(file),
         })
@@ -185,6 +195,8 @@ impl Config {
             keys: vec![Arc::new(self.keys.clone()), stored],
             patience: self.patience(),
             upstreams: Upstreams::new(&self.ways, before),
+            abilities: self.abilities.clone(),
+            translation: self.translation.clone(),
         }
     }
 

@@ -12,10 +12,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use tollgate_core::{Deadline, Outcome, Reply, Served};
 use tollgate_meter::{EndUser, Tags};
+use tollgate_translate::Policy;
 use tollgate_wire::{Caller, dialect};
 use tower::{Layer, Service};
 
@@ -113,6 +114,20 @@ impl<S> Edge<S> {
     }
 }
 
+impl<S> Edge<S> {
+    /// Writes down what the configuration says of every call, where it is not what the layers do
+    /// anyway.
+    fn decided(&self, extensions: &mut Extensions) {
+        let state = self.state.load();
+        if let Some(total) = state.patience.total {
+            extensions.insert(Deadline(Instant::now() + total));
+        }
+        if state.translation.policy != Policy::default() {
+            extensions.insert(state.translation.policy);
+        }
+    }
+}
+
 impl<S, B, ResBody> Service<Request<B>> for Edge<S>
 where
     S: Service<Request<B>, Response = Response<ResBody>>,
@@ -129,9 +144,7 @@ where
         if let Some(response) = self.health(request.method(), request.uri().path()) {
             return ResponseFuture { state: State::Health { response: Some(response) } };
         }
-        if let Some(total) = self.state.load().patience.total {
-            request.extensions_mut().insert(Deadline(Instant::now() + total));
-        }
+        self.decided(request.extensions_mut());
         let caller = Caller::of(&request);
         let outcome = Outcome::new();
         told_by_headers(&mut request);

@@ -19,6 +19,7 @@ use tollgate_meter::{MeterLayer, Work};
 use tollgate_route::RouteLayer;
 use tollgate_shed::ShedLayer;
 use tollgate_sse::{DeadlineLayer, SseLayer};
+use tollgate_translate::TranslateLayer;
 use tollgate_wire::Inspect;
 use tower::{Service, ServiceBuilder};
 
@@ -27,7 +28,10 @@ use self::{
     operations::OperationsLayer, panics::PanicLayer, patience::PatienceLayer,
 };
 pub use self::{cors::Origins, edge::Readiness, patience::Patience};
-use crate::{books::Books, counts::Counts, measures::Measures, signal::Signal, state::SharedState};
+use crate::{
+    books::Books, counts::Counts, measures::Measures, signal::Signal, state::SharedState,
+    translation::Fetching,
+};
 
 /// What is fixed for a stack's life.
 #[derive(Clone, Debug)]
@@ -110,6 +114,8 @@ where
         .layer(PanicLayer::new(options.counts))
         // So is the end of the process.
         .layer(DrainLayer::new(options.cut))
+        // Only where client and target differ. All that follows speaks the upstream's protocol.
+        .layer(TranslateLayer::new().inspect(inspect).fetch(Fetching::new(state.clone())))
         // What this attempt bought, in the upstream's own terms.
         .layer(meter(&state, options.books, options.background))
         // Whose deadlines apply.

@@ -1,0 +1,6 @@
+//! An answer while it comes, both ways.
+
+mod decode;
+mod encode;
+
+pub(super) use self::{decode::MessagesReader, encode::MessagesWriter};
