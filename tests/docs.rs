@@ -130,6 +130,8 @@ fn every_key_of_the_file_is_on_the_configuration_page() {
         ("store", "[store]\nqqqqqq = 1"),
         ("shared", "[shared]\nqqqqqq = 1"),
         ("prices", "[prices]\nqqqqqq = 1"),
+        ("translate", "[translate]\nqqqqqq = 1"),
+        ("capabilities", "[providers.x.capabilities.m]\nqqqqqq = 1"),
     ];
     for (table, wrong) in tables {
         let expected = expected_keys(wrong);

@@ -93,6 +93,8 @@ mod pages {
     struct Configuration;
     #[doc = include_str!("../../docs/catalogue.md")]
     struct Catalogue;
+    #[doc = include_str!("../../docs/translating.md")]
+    struct Translating;
     #[doc = include_str!("../../docs/architecture.md")]
     struct Architecture;
 }

@@ -21,6 +21,14 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed + Sized {
         credentials: C,
     ) -> ServiceBuilder<Stack<tollgate_keys::CredentialLayer<C>, L>>;
 
+    /// Records what each attempt used and cost ([`MeterLayer`](tollgate_meter::MeterLayer)).
+    #[cfg(feature = "meter")]
+    fn metered<G, P>(
+        self,
+        ledger: G,
+        prices: P,
+    ) -> ServiceBuilder<Stack<tollgate_meter::MeterLayer<G, P>, L>>;
+
     /// Decides who answers ([`RouteLayer`](tollgate_route::RouteLayer)).
     #[cfg(feature = "route")]
     fn route_to<R>(self, resolve: R) -> ServiceBuilder<Stack<tollgate_route::RouteLayer<R>, L>>;
@@ -32,6 +40,11 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed + Sized {
     /// Limits an upstream's silence ([`DeadlineLayer`](tollgate_sse::DeadlineLayer)).
     #[cfg(feature = "sse")]
     fn deadlines(self) -> ServiceBuilder<Stack<tollgate_sse::DeadlineLayer, L>>;
+
+    /// Lets clients of one protocol ask targets of another
+    /// ([`TranslateLayer`](tollgate_translate::TranslateLayer)).
+    #[cfg(feature = "translate")]
+    fn translated(self) -> ServiceBuilder<Stack<tollgate_translate::TranslateLayer, L>>;
 }
 
 impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
@@ -48,6 +61,15 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
         self.layer(tollgate_keys::CredentialLayer::new(credentials))
     }
 
+    #[cfg(feature = "meter")]
+    fn metered<G, P>(
+        self,
+        ledger: G,
+        prices: P,
+    ) -> ServiceBuilder<Stack<tollgate_meter::MeterLayer<G, P>, L>> {
+        self.layer(tollgate_meter::MeterLayer::new(ledger, prices))
+    }
+
     #[cfg(feature = "route")]
     fn route_to<R>(self, resolve: R) -> ServiceBuilder<Stack<tollgate_route::RouteLayer<R>, L>> {
         self.layer(tollgate_route::RouteLayer::new(resolve))
@@ -61,5 +83,9 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
     #[cfg(feature = "sse")]
     fn deadlines(self) -> ServiceBuilder<Stack<tollgate_sse::DeadlineLayer, L>> {
         self.layer(tollgate_sse::DeadlineLayer::new())
+    }
+    #[cfg(feature = "translate")]
+    fn translated(self) -> ServiceBuilder<Stack<tollgate_translate::TranslateLayer, L>> {
+        self.layer(tollgate_translate::TranslateLayer::new())
     }
 }

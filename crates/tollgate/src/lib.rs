@@ -3,9 +3,13 @@
 //! | feature | brings | which is |
 //! | --- | --- | --- |
 //! | – | [`core`], [`wire`] | the facts between layers; the protocols on the wire |
+//! | `catalog` | `Catalogue` | models: limits, abilities, prices |
 //! | `keys` | `KeyLayer`, `CredentialLayer` | who is asking; with which credential an upstream is asked |
+//! | `meter` | `MeterLayer` | what each attempt used and cost |
 //! | `route` | `RouteLayer` | asked model to target |
 //! | `sse` | `SseLayer`, `DeadlineLayer` | honest streams; how long an upstream may be silent |
+//! | `store` | `SqliteStore` | charges and keys in a file |
+//! | `translate` | `TranslateLayer` | clients of one protocol, upstreams of another |
 //! | `upstream` | `Upstream` | the hyper client at the bottom of a stack |
 //! | `sim` | `Sim` | simulated providers |
 //! | `full` | all of them | |
@@ -71,24 +75,46 @@
 //! # Order
 //!
 //! `client_keys` outermost: nobody unknown gets a body read. `route_to` before everything that
-//! needs a target. `honest_streams` outside `deadlines`, whose errors it renders. `credentials`
-//! innermost, so that no other layer sees a provider's key.
+//! needs a target. `honest_streams` outside `deadlines`, whose errors it renders. `translated`
+//! between the two: whatever is inside of it speaks the upstream's protocol. `metered` inside of
+//! that, where the bytes are the upstream's own. `credentials` innermost, so that no other layer
+//! sees a provider's key.
 
 pub use tollgate_core as core;
 pub use tollgate_wire as wire;
 
+#[cfg(feature = "catalog")]
+pub use tollgate_catalog as catalog;
 #[cfg(feature = "keys")]
 pub use tollgate_keys as keys;
+#[cfg(feature = "meter")]
+pub use tollgate_meter as meter;
 #[cfg(feature = "route")]
 pub use tollgate_route as route;
 #[cfg(feature = "sim")]
 pub use tollgate_sim as sim;
 #[cfg(feature = "sse")]
 pub use tollgate_sse as sse;
+#[cfg(feature = "store")]
+pub use tollgate_store as store;
+#[cfg(feature = "translate")]
+pub use tollgate_translate as translate;
 #[cfg(feature = "upstream")]
 pub use tollgate_upstream as upstream;
 
-#[cfg(any(feature = "keys", feature = "route", feature = "sse"))]
+#[cfg(any(
+    feature = "keys",
+    feature = "meter",
+    feature = "route",
+    feature = "sse",
+    feature = "translate"
+))]
 mod builder;
-#[cfg(any(feature = "keys", feature = "route", feature = "sse"))]
+#[cfg(any(
+    feature = "keys",
+    feature = "meter",
+    feature = "route",
+    feature = "sse",
+    feature = "translate"
+))]
 pub use self::builder::ServiceBuilderExt;

@@ -32,10 +32,33 @@ fn run(text: &str) -> Result<(), Failed> {
     let case = Tree::parse(text);
     let mut asked = case.clone();
     asked.map(&mut build_envelopes);
-    let answer = case::run(&asked.to_string())?;
-    let answer = Tree::parse(&answer);
+    let text = case::run(&asked.to_string())?;
+    let answer = Tree::parse(&text);
     let judged = Judge { case: &case, answer: &answer }.judge();
-    judged.map_err(|why| format!("{why}\nanswer: {answer}").into())
+    judged.map_err(|why| format!("{why}\nanswer: {answer}"))?;
+    match asked.get("input").and_then(|input| input.str("sse")) {
+        Some(sse) => Ok(split(&asked, sse.as_bytes(), &text)?),
+        None => Ok(()),
+    }
+}
+
+/// However its bytes are cut, a stream is the same.
+fn split(case: &Tree, sse: &[u8], whole: &str) -> Result<(), String> {
+    // Each byte of a short one, some of a long one.
+    let step = sse.len().div_ceil(400).max(1);
+    for at in (0..=sse.len()).step_by(step) {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let chunks = [hex(&sse[..at]), hex(&sse[at..])].map(Tree::Str).to_vec();
+        let input = Tree::Object(vec![("chunks_hex".to_owned(), Tree::Array(chunks))]);
+        let Tree::Object(mut members) = case.clone() else { unreachable!() };
+        members.retain(|(name, _)| name != "input");
+        members.push(("input".to_owned(), input));
+        let cut = case::run(&Tree::Object(members).to_string()).map_err(|bad| bad.to_string())?;
+        if cut != whole {
+            return Err(format!("cut at {at} it is another: {cut}"));
+        }
+    }
+    Ok(())
 }
 
 struct Judge<'a> {
@@ -59,7 +82,11 @@ impl Judge<'_> {
                 let reject = self.answer.get("reject").ok_or("it was not refused")?;
                 return self.matcher().compare(expect, reject, "");
             }
-            "error" => return self.matcher().compare(expect, self.answer, ""),
+            "error" | "sse_parse" => return self.matcher().compare(expect, self.answer, ""),
+            "passthrough_stream" => {
+                return equal(expect.get("sse").unwrap(), self.answer.get("sse").unwrap());
+            }
+            "stream" => return self.stream(expect),
             _ => {}
         }
         let wrapped = expect.get("path").and(expect.get("body"));
@@ -70,6 +97,67 @@ impl Judge<'_> {
         self.matcher().compare(wrapped.unwrap_or(expect), body, "")?;
         self.absent(body)?;
         self.warnings()
+    }
+
+    fn stream(&self, expect: &Tree) -> Result<(), String> {
+        if expect.get("http").is_some() {
+            return self.matcher().compare(expect, self.answer, "");
+        }
+        let events = self.answer.get("events").ok_or("it became a plain answer")?;
+        if let Some(wanted) = expect.get("events") {
+            let (wanted, found) = (normal(wanted), normal(events));
+            self.matcher().compare(&wanted, &found, "/events")?;
+        }
+        if let Some(terminator) = expect.get("terminator") {
+            equal(terminator, self.answer.get("terminator").unwrap())?;
+        }
+        if let Some(fold) = expect.get("fold") {
+            let found = self.answer.get("fold").ok_or("it cannot be folded")?;
+            self.matcher().compare(fold, found, "/fold")?;
+        }
+        self.wire(expect)?;
+        self.grammar()?;
+        self.warnings()
+    }
+
+    /// What the bytes themselves must look like.
+    fn wire(&self, expect: &Tree) -> Result<(), String> {
+        let bytes = self.answer.str("wire").unwrap();
+        let Some(wire) = expect.get("wire") else { return Ok(()) };
+        let texts = |name| wire.get(name).map(Tree::elements).unwrap_or_default();
+        for text in texts("contains").iter().filter_map(Tree::as_str) {
+            if !bytes.contains(text) {
+                return Err(format!("{text:?} is not there: {bytes}"));
+            }
+        }
+        for text in texts("not_contains").iter().filter_map(Tree::as_str) {
+            if bytes.contains(text) {
+                return Err(format!("{text:?} is there: {bytes}"));
+            }
+        }
+        let start = wire.str("each_frame_starts_with").unwrap_or_default();
+        match bytes.split("\n\n").find(|frame| !frame.is_empty() && !frame.starts_with(start)) {
+            Some(frame) => Err(format!("{frame:?} does not start with {start:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// The client's events are numbered and named as its protocol wants.
+    fn grammar(&self) -> Result<(), String> {
+        let events = self.answer.get("events").map(Tree::elements).unwrap_or_default();
+        for (at, event) in events.iter().enumerate() {
+            let Some(data) = event.get("data") else { continue };
+            if event.str("event") != data.str("type") {
+                return Err(format!("the name is not the type: {event}"));
+            }
+            if self.case.str("to") == Some("openai-responses") {
+                equal(
+                    &Tree::Number(at.to_string()),
+                    data.get("sequence_number").ok_or("no number")?,
+                )?;
+            }
+        }
+        Ok(())
     }
 
     fn matcher(&self) -> Matcher {
@@ -104,6 +192,95 @@ impl Judge<'_> {
         }
         Ok(())
     }
+}
+
+/// Events as they are compared: pings and empty deltas left out, neighbours of one kind joined.
+fn normal(events: &Tree) -> Tree {
+    let mut out: Vec<Tree> = Vec::new();
+    for event in events.elements().iter().flat_map(single) {
+        if event.str("event") == Some("ping") || is_empty_delta(&event) {
+            continue;
+        }
+        let joined = out.last_mut().is_some_and(|last| joined(last, &event));
+        if !joined {
+            out.push(event);
+        }
+    }
+    Tree::Array(out)
+}
+
+/// A chunk with several kinds of deltas as several chunks.
+fn single(event: &Tree) -> Vec<Tree> {
+    let delta = event.pointer("/choices/0/delta");
+    let Some(Tree::Object(members)) = delta else { return vec![event.clone()] };
+    let has_role = members.iter().any(|(name, _)| name == "role");
+    if members.len() < 2 || has_role {
+        return vec![event.clone()];
+    }
+    let alone = |member: &(String, Tree)| {
+        let mut chunk = event.clone();
+        *chunk.pointer_mut("/choices/0/delta").unwrap() = Tree::Object(vec![member.clone()]);
+        chunk
+    };
+    members.iter().map(alone).collect()
+}
+
+/// Where the texts of deltas stand.
+const TEXTS: [&str; 10] = [
+    "/data/delta/text",
+    "/data/delta/thinking",
+    "/data/delta/partial_json",
+    "/data/delta",
+    "/choices/0/delta/content",
+    "/choices/0/delta/reasoning_content",
+    "/choices/0/delta/refusal",
+    "/choices/0/delta/tool_calls/0/function/arguments",
+    "/choices/0/delta/tool_calls/0/custom/input",
+    "/candidates/0/content/parts/0/text",
+];
+
+fn text_at(event: &Tree) -> Option<(&'static str, &str)> {
+    // What says more than its text stands for itself.
+    let more = [
+        "/choices/0/delta/role",
+        "/choices/0/delta/tool_calls/0/id",
+        "/candidates/0/finishReason",
+        "/candidates/0/content/parts/0/thoughtSignature",
+        "/candidates/0/content/parts/1",
+    ];
+    if more.iter().any(|path| event.pointer(path).is_some()) {
+        return None;
+    }
+    let at = |path: &'static str| Some((path, event.pointer(path)?.as_str()?));
+    TEXTS.into_iter().find_map(at)
+}
+
+fn is_empty_delta(event: &Tree) -> bool {
+    text_at(event).is_some_and(|(_, text)| text.is_empty())
+}
+
+/// Adds the text of `event` to `last` if they differ in nothing else that tells them apart.
+fn joined(last: &mut Tree, event: &Tree) -> bool {
+    let (Some((here, before)), Some((there, more))) = (text_at(last), text_at(event)) else {
+        return false;
+    };
+    let apart = [
+        "/event",
+        "/data/index",
+        "/data/output_index",
+        "/data/content_index",
+        "/data/summary_index",
+        "/choices/0/index",
+        "/choices/0/delta/tool_calls/0/index",
+        "/candidates/0/index",
+        "/candidates/0/content/parts/0/thought",
+    ];
+    if here != there || apart.iter().any(|path| last.pointer(path) != event.pointer(path)) {
+        return false;
+    }
+    let text = Tree::Str(format!("{before}{more}"));
+    *last.pointer_mut(here).unwrap() = text;
+    true
 }
 
 fn equal(wanted: &Tree, found: &Tree) -> Result<(), String> {

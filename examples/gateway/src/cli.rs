@@ -36,6 +36,48 @@ pub(crate) enum Command {
     },
     /// Price an answer, or one case a line, from standard input.
     Price(Price),
+    /// Translate a body from one protocol to another, or one case a line, from standard input.
+    Translate(Translate),
+}
+
+/// What is translated, between whom.
+#[derive(Debug, Args)]
+pub(crate) struct Translate {
+    /// One case a line: `id`, `kind`, `from`, `to`, `caps`, `ctx` and `input`; a line of outcome for
+    /// each, with `error` where it is no case.
+    #[arg(long, conflicts_with_all = ["from", "to", "caps", "request"])]
+    pub(crate) case: bool,
+    /// The protocol of what is read: `openai-chat`, `openai-responses`, `anthropic-messages` or
+    /// `gemini`.
+    #[arg(long, required_unless_present = "case")]
+    pub(crate) from: Option<tollgate_core::Protocol>,
+    /// The protocol of what is written.
+    #[arg(long, required_unless_present = "case")]
+    pub(crate) to: Option<tollgate_core::Protocol>,
+    /// What is read: a client's request, or an upstream's answer, stream or error.
+    #[arg(long, default_value = "request")]
+    pub(crate) kind: Kind,
+    /// What the upstream's model takes, as JSON. Default: what is assumed of an unknown one.
+    #[arg(long)]
+    pub(crate) caps: Option<PathBuf>,
+    /// The client's request that an answer or a stream is for.
+    #[arg(long)]
+    pub(crate) request: Option<PathBuf>,
+    /// The HTTP status of an error.
+    #[arg(long, default_value_t = 500)]
+    pub(crate) status: u16,
+    /// The upstream's name of the model. Default: the request's own.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+}
+
+/// A kind of body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    Request,
+    Response,
+    Stream,
+    Error,
 }
 
 /// What was spent, by whom or what.

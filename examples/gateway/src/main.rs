@@ -9,6 +9,7 @@ mod run;
 mod spend;
 mod store;
 mod traces;
+mod translate;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Spend(asked) => spend::run(&asked, &cli.options),
         Command::Migrate { check } => store::migrate(check, &cli.options),
         Command::Price(asked) => price::run(&asked, &cli.options),
+        Command::Translate(asked) => translate::run(&asked),
     };
     if let Some(traces) = traces {
         traces.end();

@@ -53,6 +53,5 @@ fn types(kind: MediaKind) -> &'static [&'static str] {
         MediaKind::Document => &["application/pdf", "text/"],
         MediaKind::Audio => &["audio/"],
         MediaKind::Video => &["video/"],
-        _ => &["application/pdf", "text/", "image/", "audio/", "video/"],
     }
 }

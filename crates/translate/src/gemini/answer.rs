@@ -78,7 +78,8 @@ fn candidate(node: Node<'_>, at: usize, seed: &str) -> Result<Candidate, Bad> {
     let native = fields.take("finishReason").map(reason).unwrap_or_default();
     let message = fields.string("finishMessage")?;
     let detail = message.map(|message| FinishDetail { category: None, message: Some(message) });
-    let finish = finish(&native, &out);
+    let called = out.iter().any(|part| matches!(part, Part::ToolCall(_)));
+    let finish = finish(&native, called);
     Ok(Candidate {
         index,
         finish,
@@ -105,14 +106,14 @@ const REASONS: [&str; 11] = [
     "MALFORMED_FUNCTION_CALL",
 ];
 
-fn reason(node: Node<'_>) -> String {
+pub(super) fn reason(node: Node<'_>) -> String {
     let number = || REASONS.get(usize::try_from(node.u64()?).ok()?);
     node.string().unwrap_or_else(|| number().copied().unwrap_or("OTHER").to_owned())
 }
 
-fn finish(native: &str, parts: &[Part]) -> Finish {
+pub(super) fn finish(native: &str, called: bool) -> Finish {
     match native {
-        "STOP" => answers::stop_or_calls(parts),
+        "STOP" => answers::stop_or(called),
         "MAX_TOKENS" => Finish::Length,
         "SAFETY"
         | "BLOCKLIST"
@@ -260,25 +261,32 @@ impl Writer<'_, '_> {
         if self.malformed {
             return "MALFORMED_FUNCTION_CALL";
         }
-        match &candidate.finish {
-            Finish::Stop | Finish::StopSequence(_) | Finish::ToolCalls => "STOP",
-            Finish::Length | Finish::ContextWindow => "MAX_TOKENS",
-            Finish::ContentFilter | Finish::Refusal => "SAFETY",
-            Finish::Recitation => "RECITATION",
-            Finish::MalformedToolCall => "MALFORMED_FUNCTION_CALL",
-            Finish::PauseTurn => {
-                self.report.path(Code::FinishApproximated, "finishReason");
-                "STOP"
-            }
-            Finish::Other(_) => "OTHER",
+        if candidate.finish == Finish::PauseTurn {
+            self.report.path(Code::FinishApproximated, "finishReason");
         }
+        word(&candidate.finish)
     }
 
     fn finish_message<'c>(&self, candidate: &'c Candidate) -> Option<&'c str> {
         if self.malformed {
-            return Some("the arguments of a function call are not a JSON object");
+            return Some(MALFORMED);
         }
         candidate.detail.as_ref()?.message.as_deref()
+    }
+}
+
+/// What is said of a call that could not be shown.
+pub(super) const MALFORMED: &str = "the arguments of a function call are not a JSON object";
+
+/// The word for a finish.
+pub(super) fn word(finish: &Finish) -> &'static str {
+    match finish {
+        Finish::Stop | Finish::StopSequence(_) | Finish::ToolCalls | Finish::PauseTurn => "STOP",
+        Finish::Length | Finish::ContextWindow => "MAX_TOKENS",
+        Finish::ContentFilter | Finish::Refusal => "SAFETY",
+        Finish::Recitation => "RECITATION",
+        Finish::MalformedToolCall => "MALFORMED_FUNCTION_CALL",
+        Finish::Other(_) => "OTHER",
     }
 }
 

@@ -7,38 +7,60 @@ use crate::{
 
 /// Gives the texts their citations. Segments count bytes of their part, citations characters.
 pub(super) fn cite(parts: &mut [Part], grounding: Node<'_>) {
+    each(grounding, |support| {
+        let Some(text) = text_of(parts, support.part()) else { return };
+        let characters = |bytes: Option<usize>| characters(&text.text, bytes);
+        let citation = support.citation(characters);
+        text.citations.push(citation);
+    });
+}
+
+/// A page a segment of the answer rests on.
+#[derive(Clone, Copy)]
+pub(super) struct Support<'a> {
+    whole: Node<'a>,
+    segment: Node<'a>,
+    web: Node<'a>,
+}
+
+/// Shows each page with each segment that rests on it.
+pub(super) fn each(grounding: Node<'_>, mut show: impl FnMut(Support<'_>)) {
     let chunks: Vec<_> =
         grounding.get("groundingChunks").into_iter().flat_map(Node::elements).collect();
-    for support in grounding.get("groundingSupports").into_iter().flat_map(Node::elements) {
-        let Some(segment) = support.get("segment") else { continue };
-        let at = |name: &str| {
-            segment.get(name).and_then(Node::u64).and_then(|n| usize::try_from(n).ok())
-        };
-        let Some(text) = text_of(parts, at("partIndex").unwrap_or(0)) else { continue };
-        let start = characters(&text.text, at("startIndex").unwrap_or(0));
-        let end = characters(&text.text, at("endIndex").unwrap_or(text.text.len()));
-        let indices = support.get("groundingChunkIndices");
+    for whole in grounding.get("groundingSupports").into_iter().flat_map(Node::elements) {
+        let Some(segment) = whole.get("segment") else { continue };
+        let indices = whole.get("groundingChunkIndices");
         for index in indices.into_iter().flat_map(Node::elements) {
             let chunk = index.u64().and_then(|i| chunks.get(usize::try_from(i).ok()?));
-            let Some(web) = chunk.and_then(|chunk| chunk.get("web")) else { continue };
-            text.citations.push(citation(web, segment, support, start..end));
+            if let Some(web) = chunk.and_then(|chunk| chunk.get("web")) {
+                show(Support { whole, segment, web });
+            }
         }
     }
 }
 
-fn citation(
-    web: Node<'_>,
-    segment: Node<'_>,
-    support: Node<'_>,
-    span: std::ops::Range<usize>,
-) -> Citation {
-    Citation {
-        kind: CitationKind::Url,
-        url: web.get("uri").and_then(Node::string),
-        title: web.get("title").and_then(Node::string),
-        cited_text: segment.get("text").and_then(Node::string),
-        span: Some(span),
-        native: support.raw(),
+impl Support<'_> {
+    fn at(&self, name: &str) -> Option<usize> {
+        usize::try_from(self.segment.get(name)?.u64()?).ok()
+    }
+
+    /// Which part the segment is of.
+    fn part(&self) -> usize {
+        self.at("partIndex").unwrap_or(0)
+    }
+
+    /// The citation, where `characters` says how many characters so many bytes begin.
+    pub(super) fn citation(&self, characters: impl Fn(Option<usize>) -> usize) -> Citation {
+        let start = characters(Some(self.at("startIndex").unwrap_or(0)));
+        let end = characters(self.at("endIndex"));
+        Citation {
+            kind: CitationKind::Url,
+            url: self.web.get("uri").and_then(Node::string),
+            title: self.web.get("title").and_then(Node::string),
+            cited_text: self.segment.get("text").and_then(Node::string),
+            span: Some(start..end),
+            native: self.whole.raw(),
+        }
     }
 }
 
@@ -55,7 +77,8 @@ fn text_of(parts: &mut [Part], index: usize) -> Option<&mut Text> {
     }
 }
 
-/// How many characters the first `bytes` bytes begin.
-fn characters(text: &str, bytes: usize) -> usize {
+/// How many characters the first `bytes` bytes begin; all of them without a number.
+fn characters(text: &str, bytes: Option<usize>) -> usize {
+    let bytes = bytes.unwrap_or(text.len());
     text.char_indices().take_while(|(at, _)| *at < bytes).count()
 }

@@ -93,7 +93,8 @@ fn read_fields(node: Node<'_>, body: &[u8]) -> Result<Answer, Bad> {
     let status = fields.string("status")?.unwrap_or_default();
     let details = fields.take("incomplete_details");
     let reason = details.and_then(|details| details.get("reason")?.string()).unwrap_or_default();
-    let finish = finish(&status, &reason, &parts);
+    let called = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
+    let finish = finish(&status, &reason, refuses(&parts), called);
     let native = if reason.is_empty() { status } else { reason };
     let candidate = Candidate { native_finish: native, ..Candidate::new(parts, finish) };
     let created = fields.take("created_at").and_then(Node::number).and_then(|n| n.as_i64());
@@ -132,13 +133,14 @@ fn item(node: Node<'_>, parts: &mut Vec<Part>) -> Result<(), Bad> {
     Ok(())
 }
 
-fn finish(status: &str, reason: &str, parts: &[Part]) -> Finish {
+/// `refuses`: nothing was said but that the model declines; `called`: the client's tools were.
+pub(super) fn finish(status: &str, reason: &str, refuses: bool, called: bool) -> Finish {
     match (status, reason) {
         ("incomplete", "max_output_tokens") => Finish::Length,
         ("incomplete", "content_filter") => Finish::ContentFilter,
         ("incomplete", other) => Finish::Other(other.to_owned()),
-        _ if refuses(parts) => Finish::Refusal,
-        _ => answers::stop_or_calls(parts),
+        _ if refuses => Finish::Refusal,
+        _ => answers::stop_or(called),
     }
 }
 
@@ -157,7 +159,11 @@ pub(super) fn write(answer: &Answer, asked: &Asked, report: &mut Report) -> Resu
         report.path(Code::DroppedField, "candidates");
     }
     let id = answers::prefixed(answer, &asked.id, "resp_").into_owned();
-    let reason = incomplete(candidate, report);
+    let refused = candidate.parts.iter().any(|part| matches!(part, Part::Refusal(_)));
+    let reason = incomplete(&candidate.finish, refused).unwrap_or_else(|| {
+        report.path(Code::FinishApproximated, "status");
+        None
+    });
     let mut writer = Writer { id: &id, own: answer.source == ME, report, out: Vec::new() };
     writer.parts(&candidate.parts);
     let mut output = writer.out;
@@ -165,34 +171,37 @@ pub(super) fn write(answer: &Answer, asked: &Asked, report: &mut Report) -> Resu
         last.set("status", "incomplete");
     }
     let created = if answer.created == 0 { asked.now } else { answer.created };
-    let head = Head { id: &id, created, reason };
-    Ok(Json::from(envelope_of(answer, asked, &head, output)).to_bytes())
+    let status = if reason.is_some() { "incomplete" } else { "completed" };
+    let head = Head { id: &id, created, status, reason, error: None };
+    Ok(Json::from(envelope_of(answer, asked, head, output)).to_bytes())
 }
 
-struct Head<'a> {
-    id: &'a str,
-    created: i64,
+pub(super) struct Head<'a> {
+    pub(super) id: &'a str,
+    pub(super) created: i64,
+    pub(super) status: &'static str,
     /// Why the answer is not whole.
-    reason: Option<&'static str>,
+    pub(super) reason: Option<&'static str>,
+    /// What it failed of.
+    pub(super) error: Option<Object<'a>>,
 }
 
 /// Everything the schema requires of a response, whole or not.
-fn envelope_of<'a>(
+pub(super) fn envelope_of<'a>(
     answer: &'a Answer,
     asked: &'a Asked,
-    head: &Head<'a>,
+    head: Head<'a>,
     output: Vec<Json<'a>>,
 ) -> Object<'a> {
-    let status = if head.reason.is_some() { "incomplete" } else { "completed" };
     let details = head.reason.map(|reason| Object::new().with("reason", reason));
-    let completed = head.reason.is_none().then_some(head.created);
+    let completed = (head.status == "completed").then_some(head.created);
     let mut body = Object::new()
         .with("id", head.id)
         .with("object", "response")
         .with("created_at", head.created)
-        .with("status", status)
+        .with("status", head.status)
         .with("completed_at", completed.map_or(Json::Null, Json::from))
-        .with("error", Json::Null)
+        .with("error", head.error.map_or(Json::Null, Json::from))
         .with("incomplete_details", details.map_or(Json::Null, Json::from))
         .with("model", &answer.model)
         .with("output", output);
@@ -234,18 +243,25 @@ fn reasoning_of(asked: Option<&Raw>) -> Object<'_> {
     out
 }
 
-fn incomplete(candidate: &Candidate, report: &mut Report) -> Option<&'static str> {
-    let refused = candidate.parts.iter().any(|part| matches!(part, Part::Refusal(_)));
-    match &candidate.finish {
-        Finish::Length | Finish::ContextWindow => Some("max_output_tokens"),
-        Finish::ContentFilter | Finish::Recitation => Some("content_filter"),
-        Finish::Refusal if !refused => Some("content_filter"),
-        Finish::PauseTurn | Finish::MalformedToolCall | Finish::Other(_) => {
-            report.path(Code::FinishApproximated, "status");
-            None
-        }
-        _ => None,
+/// Why an answer with this finish is not whole, if it is not; `None` where there is no word for
+/// the finish.
+pub(super) fn incomplete(finish: &Finish, refused: bool) -> Option<Option<&'static str>> {
+    match finish {
+        Finish::Length | Finish::ContextWindow => Some(Some("max_output_tokens")),
+        Finish::ContentFilter | Finish::Recitation => Some(Some("content_filter")),
+        Finish::Refusal if !refused => Some(Some("content_filter")),
+        Finish::PauseTurn | Finish::MalformedToolCall | Finish::Other(_) => None,
+        _ => Some(None),
     }
+}
+
+pub(super) fn annotation<'a>(cited: &answers::Cited<'a>) -> Json<'a> {
+    Object::of("url_citation")
+        .with("url", cited.url)
+        .with("title", cited.title)
+        .with("start_index", cited.start)
+        .with("end_index", cited.end)
+        .into()
 }
 
 struct Writer<'a, 'r> {
@@ -315,14 +331,7 @@ impl<'a> Writer<'a, '_> {
             if lost {
                 self.report.path(Code::CitationsDropped, "output");
             }
-            annotations.extend(cited.into_iter().map(|cited| {
-                Object::of("url_citation")
-                    .with("url", cited.url)
-                    .with("title", cited.title)
-                    .with("start_index", cited.start)
-                    .with("end_index", cited.end)
-                    .into()
-            }));
+            annotations.extend(cited.iter().map(annotation));
             before += text.text.chars().count();
         }
         let logprobs = match texts {

@@ -231,7 +231,7 @@ fn text(mut fields: Fields<'_>, cache: Option<crate::model::CacheHint>) -> Resul
     }))
 }
 
-fn citation(node: Node<'_>) -> Citation {
+pub(super) fn citation(node: Node<'_>) -> Citation {
     let member = |name: &str| node.get(name).and_then(Node::string);
     let at = |name: &str| node.get(name)?.u64().and_then(|at| usize::try_from(at).ok());
     let web = member("type").as_deref() == Some("url_citation");

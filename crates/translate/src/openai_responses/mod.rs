@@ -127,8 +127,8 @@ impl Codec for OpenAiResponses {
         Box::new(stream::ResponsesReader::default())
     }
 
-    fn encode_stream(&self, asked: &Asked, _source: Protocol) -> Box<dyn EncodeStream> {
-        Box::new(stream::ResponsesWriter::new(asked))
+    fn encode_stream(&self, asked: &Asked, source: Protocol) -> Box<dyn EncodeStream> {
+        Box::new(stream::ResponsesWriter::new(asked, source))
     }
 
     fn decode_count(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {

@@ -128,7 +128,8 @@ impl Seen {
 }
 
 pub fn post(path: &str, body: &str) -> Request<Body> {
-    Request::post(path).body(Body::from(body.to_owned())).unwrap()
+    let request = Request::post(path).header("content-type", "application/json");
+    request.body(Body::from(body.to_owned())).unwrap()
 }
 
 /// Asks `upstream` through a layer, and reads the answer to its end.

@@ -66,6 +66,16 @@ impl Tree {
         })
     }
 
+    pub(crate) fn pointer_mut(&mut self, pointer: &str) -> Option<&mut Self> {
+        pointer.split('/').skip(1).try_fold(self, |at, step| match at {
+            Self::Array(elements) => elements.get_mut(step.parse::<usize>().ok()?),
+            Self::Object(members) => {
+                members.iter_mut().find(|(key, _)| key == step).map(|(_, value)| value)
+            }
+            _ => None,
+        })
+    }
+
     /// Visits every node, outermost first.
     pub(crate) fn map(&mut self, visit: &mut impl FnMut(&mut Self)) {
         visit(self);

@@ -15,6 +15,12 @@ use crate::{
     peek::Peek,
 };
 
+/// Returns the code for an error inside a response, which is of a closed list: anything that is not
+/// in it is `server_error`.
+pub fn error_code(fault: &Fault) -> &str {
+    stream::inner_code(fault)
+}
+
 /// The dialect of `/v1/responses`. Stored responses are no operation of it.
 ///
 /// ```

@@ -142,7 +142,7 @@ fn says_something(part: &[u8]) -> bool {
 }
 
 /// The code for an error inside a response, of the closed list.
-fn inner_code(fault: &Fault) -> &str {
+pub(super) fn inner_code(fault: &Fault) -> &str {
     match fault.code.as_deref() {
         Some(code) if ERROR_CODES.contains(&code) => code,
         _ if fault.class == Class::RateLimit => "rate_limit_exceeded",

@@ -1,38 +1,7 @@
 //! An answer while it comes, both ways.
-use tollgate_wire::Fault;
 
-use crate::{
-    codec::Asked,
-    stream::{DecodeStream, EncodeStream, Event, Flow, Out, Sink, broken},
-};
+mod decode;
+mod encode;
+mod partial;
 
-#[derive(Debug)]
-pub(crate) struct GeminiReader;
-impl GeminiReader {
-    pub(crate) fn new(_: &str) -> Self {
-        Self
-    }
-}
-impl DecodeStream for GeminiReader {
-    fn event(&mut self, _: Option<&str>, _: &[u8], _: &mut dyn Sink) -> Flow {
-        Err(broken("streams of this protocol are not read yet"))
-    }
-    fn finish(&mut self, _: &mut dyn Sink) -> Flow {
-        Ok(())
-    }
-}
-#[derive(Debug)]
-pub(crate) struct GeminiWriter(String);
-impl GeminiWriter {
-    pub(crate) fn new(asked: &Asked) -> Self {
-        Self(asked.id.clone())
-    }
-}
-impl EncodeStream for GeminiWriter {
-    fn event(&mut self, _: Event<'_>, _: &mut Out<'_>) -> Flow {
-        Err(broken("streams of this protocol are not written yet"))
-    }
-    fn fail(&mut self, fault: &Fault, out: &mut Out<'_>) {
-        crate::stream::failed(tollgate_core::Protocol::Gemini, fault, &self.0, out)
-    }
-}
+pub(super) use self::{decode::GeminiReader, encode::GeminiWriter};

@@ -4,12 +4,18 @@
 //! answer has `id` and, as far as they apply, `body`, `path`, `status`, `headers`, `raw`, `ms`,
 //! `reject` and `warnings`.
 //!
+//! Of a stream (`input` is `{"sse": text}` or `{"chunks_hex": [...]}`) the answer has `events`,
+//! the `terminator` behind them, the bytes as `wire`, and as `fold` the whole answer it amounts
+//! to. A stream that failed before it said anything is the plain error it becomes, with `http`.
+//!
 //! ```
 //! let case = r#"{"id":"1","kind":"count_response","from":"gemini","to":"anthropic-messages",
 //!     "input":{"totalTokens":31}}"#;
 //! let answer = tollgate_translate::case::run(case).unwrap();
 //! assert_eq!(answer, r#"{"id":"1","body":{"input_tokens":31},"warnings":[]}"#);
 //! ```
+
+mod streams;
 
 use std::{collections::BTreeSet, fmt};
 
@@ -42,11 +48,20 @@ impl std::error::Error for BadCase {}
 
 /// Does what an object describes and describes the outcome as one line of JSON.
 ///
-/// Errors: the object does not describe a translation of a whole body.
+/// Errors: the object does not describe a translation.
 pub fn run(case: &str) -> Result<String, BadCase> {
     let case = Case::read(case)?;
     let outcome = case.outcome()?;
     Ok(Json::from(Object::new().with("id", case.id.as_str()).join(outcome)).to_string())
+}
+
+/// Reads a capability record, as a case has one under `caps`; what is not named keeps its default.
+///
+/// Errors: the text is no JSON object.
+pub fn caps(text: &str) -> Result<Caps, BadCase> {
+    let node = Node::parse(text.as_bytes()).ok().filter(|node| node.fields().is_some());
+    let node = node.ok_or_else(|| BadCase("the capabilities are no JSON object".to_owned()))?;
+    Ok(caps_of(Some(node)))
 }
 
 struct Case<'a> {
@@ -75,7 +90,7 @@ impl<'a> Case<'a> {
             kind: word("kind").ok_or_else(|| bad("`kind` is required"))?,
             from: protocol("from")?,
             to: protocol("to")?,
-            caps: caps(node.get("caps")),
+            caps: caps_of(node.get("caps")),
             ctx: node.get("ctx"),
             input: node.get("input").ok_or_else(|| bad("`input` is required"))?,
         })
@@ -104,6 +119,9 @@ impl<'a> Case<'a> {
                 Err(fault) => self.fault(fault),
             },
             "passthrough" => self.passthrough()?,
+            "passthrough_stream" => self.passthrough_stream()?,
+            "stream" => self.stream()?,
+            "sse_parse" => self.sse_parse()?,
             "retry_hint" => self.retry_hint(),
             other => return Err(BadCase(format!("unknown kind `{other}`"))),
         })
@@ -300,7 +318,7 @@ fn error(shown: &Rendered) -> Outcome {
 }
 
 /// Reads a capability record; what is not named keeps its default.
-fn caps(node: Option<Node<'_>>) -> Caps {
+fn caps_of(node: Option<Node<'_>>) -> Caps {
     let mut caps = Caps::default();
     let Some(mut fields) = node.and_then(Node::fields) else { return caps };
     limits(&mut fields, &mut caps);

@@ -1,0 +1,327 @@
+//! Every client protocol in front of every provider's, through the whole gateway: texts, tools,
+//! streams, errors; and what the books and the answer's headers say of it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+use tollgate_core::{BoxError, CallFacts, Operation, Protocol};
+use tollgate_gateway::{
+    Books, Endpoint, Options, Readiness, SharedState, State, Translation, stack,
+};
+use tollgate_keys::Credential;
+use tollgate_meter::{Charge, Ending, MemoryLedger};
+use tollgate_sim::Sim;
+use tollgate_tests::{CLIENT_KEY, state};
+use tollgate_wire::{Automaton, Event, Seen as Meaning, dialect};
+use tower::ServiceExt;
+
+/// What a client asks, in its own words.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    client: Protocol,
+    /// What the provider is told to do, and the model's name.
+    prompt: &'static str,
+    model: &'static str,
+    stream: bool,
+}
+
+impl Asked {
+    fn path(self) -> String {
+        let verb = match self.stream {
+            true => "streamGenerateContent?alt=sse",
+            false => "generateContent",
+        };
+        match self.client {
+            Protocol::OpenAiChat => "/v1/chat/completions".to_owned(),
+            Protocol::OpenAiResponses => "/v1/responses".to_owned(),
+            Protocol::AnthropicMessages => "/v1/messages".to_owned(),
+            _ => format!("/v1beta/models/{}:{verb}", self.model),
+        }
+    }
+
+    fn body(self) -> Value {
+        let (model, stream, prompt) = (self.model, self.stream, self.prompt);
+        let messages = json!([{"role": "user", "content": prompt}]);
+        let schema = json!({"type": "object", "properties": {"city": {"type": "string"}},
+            "required": ["city"], "additionalProperties": false});
+        match self.client {
+            Protocol::OpenAiChat => json!({"model": model, "stream": stream, "messages": messages,
+                "tools": [{"type": "function",
+                    "function": {"name": "weather", "parameters": schema}}]}),
+            Protocol::OpenAiResponses => json!({"model": model, "stream": stream, "input": prompt,
+                "tools": [{"type": "function", "name": "weather", "parameters": schema,
+                    "strict": true}]}),
+            Protocol::AnthropicMessages => json!({"model": model, "stream": stream,
+                "max_tokens": 4096, "messages": messages,
+                "tools": [{"name": "weather", "input_schema": schema}]}),
+            _ => json!({"contents": [{"role": "user", "parts": [{"text": prompt}]}],
+                "tools": [{"functionDeclarations":
+                    [{"name": "weather", "parametersJsonSchema": schema}]}]}),
+        }
+    }
+
+    fn request(self) -> Request<Full<Bytes>> {
+        let request = Request::post(self.path());
+        let request = request.header("authorization", format!("Bearer {CLIENT_KEY}"));
+        let request = request.header("content-type", "application/json");
+        request.body(Full::from(self.body().to_string())).unwrap()
+    }
+}
+
+/// A gateway whose one provider speaks this protocol alone, and what it charges.
+struct House {
+    state: SharedState,
+    ledger: MemoryLedger,
+}
+
+#[derive(Debug)]
+struct Seen {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Seen {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+}
+
+const MODEL: &str = "gpt-4o";
+
+impl House {
+    fn of(upstream: Protocol) -> Self {
+        let names = [MODEL, "sim-tools", "sim-error-rate_limit", "sim-error-context_length"];
+        let state = state(upstream, "http://upstream.test/v1", &names);
+        // Priced as a provider that is known, whatever it speaks.
+        let mut own = State::clone(&state.load());
+        own.names.providers[0].kind = "openai".into();
+        Self { state: SharedState::new(own), ledger: MemoryLedger::new() }
+    }
+
+    async fn ask(&self, asked: Asked) -> Seen {
+        let options = Options { books: Books::Memory(self.ledger.clone()), ..Options::default() };
+        let gateway = stack(self.state.clone(), Readiness::ready(), options, Sim::new());
+        let (head, body) = gateway.oneshot(asked.request()).await.unwrap().into_parts();
+        let body = body.map_err(Into::<BoxError>::into).collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Seen { status: head.status.as_u16(), headers: head.headers, text }
+    }
+
+    /// The charge of the only attempt.
+    fn charge(&self) -> Charge {
+        let mut charges = self.ledger.charges();
+        assert_eq!(charges.len(), 1);
+        charges.remove(0)
+    }
+}
+
+/// Every client with every provider.
+fn pairs() -> impl Iterator<Item = (Protocol, Protocol)> {
+    let all = Protocol::ALL.into_iter();
+    all.flat_map(|client| Protocol::ALL.into_iter().map(move |upstream| (client, upstream)))
+}
+
+/// What a whole answer says, and the name and arguments of the call it makes.
+fn said(client: Protocol, answer: &Value) -> (String, Option<(String, Value)>) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let parsed = |value: &Value| serde_json::from_str(value.as_str().unwrap()).unwrap();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    match client {
+        Protocol::OpenAiChat => {
+            let message = &answer["choices"][0]["message"];
+            let call = message["tool_calls"].get(0).map(|call| &call["function"]);
+            let call = call.map(|call| (text(&call["name"]), parsed(&call["arguments"])));
+            (text(&message["content"]), call)
+        }
+        Protocol::OpenAiResponses => {
+            let output = list(&answer["output"]);
+            let of = |kind: &str| output.iter().find(|item| item["type"] == kind);
+            let message = of("message").map(|item| text(&item["content"][0]["text"]));
+            let call = of("function_call");
+            let call = call.map(|call| (text(&call["name"]), parsed(&call["arguments"])));
+            (message.unwrap_or_default(), call)
+        }
+        Protocol::AnthropicMessages => {
+            let content = list(&answer["content"]);
+            let of = |kind: &str| content.iter().find(|block| block["type"] == kind);
+            let call = of("tool_use").map(|call| (text(&call["name"]), call["input"].clone()));
+            (of("text").map(|block| text(&block["text"])).unwrap_or_default(), call)
+        }
+        _ => {
+            let parts = list(&answer["candidates"][0]["content"]["parts"]);
+            let call = parts.iter().find_map(|part| part.get("functionCall"));
+            let call = call.map(|call| (text(&call["name"]), call["args"].clone()));
+            let said = parts.iter().find_map(|part| part["text"].as_str());
+            (said.unwrap_or_default().to_owned(), call)
+        }
+    }
+}
+
+/// Whether a stream in the client's protocol is complete, and the error it ended in.
+fn judged(client: Protocol, stream: &str) -> (bool, Option<String>) {
+    let call = tollgate_core::Call::new(client, Operation::Generate);
+    let call = CallFacts { stream: true, ..CallFacts::clone(&call) }.into();
+    let mut automaton: Box<dyn Automaton> = dialect(client).automaton(&call);
+    let mut error = None;
+    for event in stream.split("\n\n").filter(|event| !event.trim().is_empty()) {
+        let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+        let data = field("data: ").unwrap_or_default().as_bytes();
+        match automaton.event(Event { name: field("event: "), data }) {
+            Meaning::Error(fault) => error = Some(fault.message),
+            Meaning::Malformed => panic!("malformed: {event}"),
+            _ => assert_eq!(error, None, "nothing follows an error: {stream}"),
+        }
+    }
+    (automaton.is_complete(true), error)
+}
+
+#[tokio::test]
+async fn every_client_is_answered_by_every_provider_and_charged_as_the_provider_counts() {
+    for (client, upstream) in pairs() {
+        let (pair, house) = (format!("{client} to {upstream}"), House::of(upstream));
+        let prompt = "[[sim:say:good morning]]";
+        let seen = house.ask(Asked { client, prompt, model: MODEL, stream: false }).await;
+        assert_eq!(seen.status, 200, "{pair}: {}", seen.text);
+        assert_eq!(said(client, &seen.json()).0, "good morning", "{pair}: {}", seen.text);
+        assert_eq!(seen.headers["x-tollgate-target"], format!("upstream/{MODEL}").as_str());
+        let charge = house.charge();
+        assert_eq!(charge.ending, Ending::Complete, "{pair}");
+        assert_eq!((charge.protocol, charge.asked.as_deref()), (upstream, Some(MODEL)), "{pair}");
+        let cost = charge.cost.unwrap_or_else(|| panic!("{pair}: no cost")).to_string();
+        assert_eq!(seen.headers["x-tollgate-cost"], cost.as_str(), "{pair}");
+        assert!(cost.parse::<f64>().unwrap() > 0.0, "{pair}: {cost}");
+        let native = client == upstream;
+        assert!(!native || !seen.headers.contains_key("x-tollgate-warnings"), "{pair}");
+    }
+}
+
+#[tokio::test]
+async fn every_client_calls_its_tools_through_every_provider() {
+    for (client, upstream) in pairs() {
+        let (pair, house) = (format!("{client} to {upstream}"), House::of(upstream));
+        let prompt = "[[sim:call:weather:{\"city\":\"Oslo\"}]]";
+        let seen = house.ask(Asked { client, prompt, model: MODEL, stream: false }).await;
+        let (_, call) = said(client, &seen.json());
+        let (name, arguments) = call.unwrap_or_else(|| panic!("{pair}: {}", seen.text));
+        assert_eq!((name.as_str(), arguments), ("weather", json!({"city": "Oslo"})), "{pair}");
+    }
+}
+
+#[tokio::test]
+async fn every_client_streams_from_every_provider() {
+    for (client, upstream) in pairs() {
+        let (pair, house) = (format!("{client} to {upstream}"), House::of(upstream));
+        for (prompt, marks) in [
+            ("[[sim:say:good morning]][[sim:events:4]]", ["good", "morning"]),
+            ("[[sim:call:weather:{\"city\":\"Oslo\"}]]", ["weather", "Oslo"]),
+        ] {
+            let seen = house.ask(Asked { client, prompt, model: MODEL, stream: true }).await;
+            assert_eq!(seen.status, 200, "{pair}: {}", seen.text);
+            assert_eq!(seen.headers["content-type"], "text/event-stream", "{pair}");
+            assert_eq!(judged(client, &seen.text), (true, None), "{pair}: {}", seen.text);
+            for mark in marks {
+                assert!(seen.text.contains(mark), "{pair}: {}", seen.text);
+            }
+        }
+        for charge in house.ledger.charges() {
+            assert_eq!((charge.ending, charge.stream), (Ending::Complete, true), "{pair}");
+            assert!(charge.cost.is_some(), "{pair}");
+            assert_eq!(charge.quality_word(), "exact", "{pair}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_client_sees_every_providers_errors_as_its_own() {
+    for (client, upstream) in pairs() {
+        let (pair, house) = (format!("{client} to {upstream}"), House::of(upstream));
+        for stream in [false, true] {
+            let model = "sim-error-rate_limit";
+            let seen = house.ask(Asked { client, prompt: "x", model, stream }).await;
+            assert_eq!(seen.status, 429, "{pair}: {}", seen.text);
+            assert!(seen.json()["error"]["message"].is_string(), "{pair}: {}", seen.text);
+            assert!(seen.headers.contains_key("retry-after"), "{pair}: {:?}", seen.headers);
+            assert_eq!(seen.headers["x-tollgate-origin"], "upstream", "{pair}");
+            let model = "sim-error-context_length";
+            let seen = house.ask(Asked { client, prompt: "x", model, stream }).await;
+            assert_eq!(seen.status, 400, "{pair}: {}", seen.text);
+            let code = &seen.json()["error"]["code"];
+            if [Protocol::OpenAiChat, Protocol::OpenAiResponses].contains(&client) {
+                assert_eq!(code, "context_length_exceeded", "{pair}: {}", seen.text);
+            }
+        }
+        let free = house.ledger.charges().iter().all(|charge| charge.cost.is_some_and(|c| c.is_zero()));
+        assert!(free, "{pair}: errors cost nothing");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_ends_in_the_clients_own_error() {
+    for (client, upstream) in pairs() {
+        let (pair, house) = (format!("{client} to {upstream}"), House::of(upstream));
+        for prompt in [
+            "[[sim:events:9]][[sim:cut:6]]",
+            "[[sim:events:9]][[sim:reset:6]]",
+            "[[sim:events:9]][[sim:error-in-stream:6:overloaded]]",
+        ] {
+            let seen = house.ask(Asked { client, prompt, model: MODEL, stream: true }).await;
+            assert_eq!(seen.status, 200, "{pair}: {}", seen.text);
+            let (complete, error) = judged(client, &seen.text);
+            assert!(error.is_some(), "{pair} {prompt}: {complete} {}", seen.text);
+        }
+        let charges = house.ledger.charges();
+        let failed = |charge: &Charge| matches!(charge.ending, Ending::Failed(_));
+        assert!(charges.iter().all(failed), "{pair}: {charges:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_is_asked_in_the_clients_own_protocol_where_it_speaks_it() {
+    let house = House::of(Protocol::OpenAiChat);
+    let mut own = State::clone(&house.state.load());
+    let provider = &mut own.names.providers[0];
+    let at = provider.endpoints[0].base_url.clone();
+    provider.endpoints.push(Endpoint::new(Protocol::AnthropicMessages, at));
+    own.credentials
+        .insert((Arc::from("upstream"), Protocol::AnthropicMessages), Credential::None);
+    house.state.replace(own);
+    for (client, spoken) in [
+        (Protocol::AnthropicMessages, Protocol::AnthropicMessages),
+        (Protocol::OpenAiChat, Protocol::OpenAiChat),
+        (Protocol::OpenAiResponses, Protocol::OpenAiChat),
+        (Protocol::Gemini, Protocol::OpenAiChat),
+    ] {
+        let asked = Asked { client, prompt: "hi", model: MODEL, stream: false };
+        assert_eq!(house.ask(asked).await.status, 200);
+        assert_eq!(house.ledger.charges().last().unwrap().protocol, spoken, "{client}");
+    }
+}
+
+#[tokio::test]
+async fn a_strict_gateway_refuses_what_it_would_only_report() {
+    let house = House::of(Protocol::OpenAiChat);
+    let ask = async || {
+        let asked =
+            Asked { client: Protocol::AnthropicMessages, prompt: "hi", model: MODEL, stream: false };
+        let mut body = asked.body();
+        body["top_k"] = 3.into();
+        let request = asked.request().map(|_| Full::from(body.to_string()));
+        let gateway =
+            stack(house.state.clone(), Readiness::ready(), Options::default(), Sim::new());
+        gateway.oneshot(request).await.unwrap().into_parts().0
+    };
+    let head = ask().await;
+    assert_eq!(head.headers["x-tollgate-warnings"], "dropped_field:/top_k");
+    let mut own = State::clone(&house.state.load());
+    own.translation = Translation::default();
+    own.translation.policy.strict = true;
+    house.state.replace(own);
+    let head = ask().await;
+    assert_eq!((head.status.as_u16(), &head.headers["x-tollgate-origin"]), (400, &"gateway".parse().unwrap()));
+}
