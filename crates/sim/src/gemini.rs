@@ -52,6 +52,21 @@ struct Generation {
 struct ThinkingConfig {
     #[serde(rename = "includeThoughts", alias = "include_thoughts")]
     include_thoughts: Option<bool>,
+    #[serde(rename = "thinkingBudget", alias = "thinking_budget")]
+    budget: Option<i64>,
+    #[serde(rename = "thinkingLevel", alias = "thinking_level")]
+    level: Option<String>,
+}
+
+impl ThinkingConfig {
+    fn shows(&self) -> bool {
+        self.include_thoughts == Some(true)
+    }
+
+    /// Whether there are thoughts at all, shown or only counted.
+    fn thinks(&self) -> bool {
+        self.shows() || self.level.is_some() || self.budget.is_some_and(|budget| budget != 0)
+    }
 }
 
 #[derive(Deserialize)]
@@ -172,7 +187,8 @@ impl Dialect for Gemini {
             rounds,
             tools: tools(request.tools)?,
             choice: choice(&request.tool_config),
-            thinking: thinking.and_then(|config| config.include_thoughts).unwrap_or(false),
+            thinking: thinking.is_some_and(ThinkingConfig::thinks),
+            quiet: thinking.is_some_and(|config| !config.shows()),
             limit: request.generation.max_output_tokens,
             stop: std::mem::take(&mut request.generation.stop_sequences),
             format: format(&mut request.generation),
@@ -183,7 +199,10 @@ impl Dialect for Gemini {
 
     fn answer(&self, turn: &Turn<'_>) -> Json {
         let blocks = turn.said.blocks.iter().enumerate();
-        let spoken = blocks.filter(|(_, block)| !matches!(block, Block::Refusal { .. }));
+        let spoken = blocks.filter(|(_, block)| match block {
+            Block::Thinking { .. } => !turn.ask.quiet,
+            block => !matches!(block, Block::Refusal { .. }),
+        });
         let parts = spoken.map(|(n, block)| match block {
             Block::Thinking { pieces, .. } => {
                 json! {"text": Block::joined(pieces), "thought": true}
@@ -203,6 +222,7 @@ impl Dialect for Gemini {
     fn stream(&self, turn: &Turn<'_>, feed: &mut Feed) {
         for (n, block) in turn.said.blocks.iter().enumerate() {
             match block {
+                Block::Thinking { .. } if turn.ask.quiet => {}
                 Block::Thinking { pieces, .. } => pieces.iter().for_each(|piece| {
                     let part = json! {"text": piece, "thought": true};
                     part_of(turn, feed, part, Spend::thought(piece));

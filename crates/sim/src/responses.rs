@@ -107,11 +107,13 @@ impl Item<'_> {
     }
 }
 
-fn asks_to_reason(raw: Option<&RawValue>) -> Result<bool, Bad> {
-    let Some(raw) = raw else { return Ok(false) };
+/// Whether it is asked to reason, and whether only that.
+fn asks_to_reason(raw: Option<&RawValue>) -> Result<(bool, bool), Bad> {
+    let Some(raw) = raw else { return Ok((false, false)) };
     let reasoning: Value = parse(raw)?;
     let asked = |key: &str| reasoning[key].as_str().is_some_and(|value| value != "none");
-    Ok(asked("effort") || asked("summary"))
+    let (effort, summary) = (asked("effort"), asked("summary"));
+    Ok((effort || summary, effort && !summary))
 }
 
 fn echo(request: &Request<'_>) -> Vec<(&'static str, Json)> {
@@ -138,6 +140,7 @@ fn echo(request: &Request<'_>) -> Vec<(&'static str, Json)> {
 impl Dialect for Responses {
     fn ask(&self, _: &Asked<'_>, body: &[u8]) -> Result<Ask, Bad> {
         let request: Request<'_> = read(body)?;
+        let (thinking, quiet) = asks_to_reason(request.reasoning)?;
         let Talk { prompt, results, rounds } = conversation(request.input)?;
         Ok(Ask {
             echo: echo(&request),
@@ -149,7 +152,8 @@ impl Dialect for Responses {
             tools: tools(request.tools)?,
             choice: request.tool_choice.map_or(Ok(Choice::Auto), |raw| choice(Some(raw)))?,
             format: format(request.text)?,
-            thinking: asks_to_reason(request.reasoning)?,
+            thinking,
+            quiet,
             limit: request.max_output_tokens,
             input: match request.input {
                 Some(input) => weigh([Some(input), request.instructions, request.tools]),
@@ -172,7 +176,9 @@ impl Dialect for Responses {
             emit(feed, "response.output_item.added", Spend::NOTHING, |o| {
                 put!(o, "output_index": index, "item": opened);
             });
-            stream_item(&Place { id: item_id(turn, index, block), index }, block, feed);
+            if !is_quiet(turn, block) {
+                stream_item(&Place { id: item_id(turn, index, block), index }, block, feed);
+            }
             let done = item(turn, index, block, status_of(turn, index));
             emit(feed, "response.output_item.done", Spend::NOTHING, |o| {
                 put!(o, "output_index": index, "item": done);
@@ -310,6 +316,11 @@ fn output_text(text: &str) -> Json {
     json! {"type": "output_text", "text": text, "annotations": empty, "logprobs": empty}
 }
 
+/// Whether these are thoughts that nobody asked to see.
+fn is_quiet(turn: &Turn<'_>, block: &Block) -> bool {
+    turn.ask.quiet && matches!(block, Block::Thinking { .. })
+}
+
 fn item_id(turn: &Turn<'_>, index: usize, block: &Block) -> String {
     turn.item(
         match block {
@@ -328,7 +339,7 @@ fn item(turn: &Turn<'_>, index: usize, block: &Block, status: &str) -> Json {
     match block {
         Block::Thinking { pieces, signature } => {
             let text = json! {"type": "summary_text", "text": Block::joined(pieces)};
-            let summary = if open { vec![] } else { vec![text] };
+            let summary = if open || turn.ask.quiet { vec![] } else { vec![text] };
             let content = if open { "" } else { signature };
             json! {
                 "id": id, "type": "reasoning", "encrypted_content": content, "summary": summary,

@@ -207,7 +207,9 @@ impl Exchange<'_> {
             Err(bad) => return self.bad(bad),
         };
         ask.vendor = vendor(self.protocol);
-        ask.quiet = self.sim.strict && strict::is_openai(&ask.model);
+        ask.quiet |= self.sim.strict
+            && self.protocol == Protocol::OpenAiChat
+            && strict::is_openai(&ask.model);
         let act = match Act::read(&ask.model, &ask.prompt) {
             Ok(act) => act,
             Err(marker) => return self.bad(Bad::Value(marker)),

@@ -52,6 +52,8 @@ class Chat:
                 return self.answer(events.get_final_completion(), options)
         except openai.LengthFinishReasonError as cut:
             return self.answer(cut.completion, options)
+        except openai.ContentFilterFinishReasonError:
+            return Answer("", "refusal", Usage(1, 1))
 
     def plainly(self, model, text, stream):
         body = dict(model=model, messages=[{"role": "user", "content": text}], stream=stream)
@@ -398,6 +400,7 @@ class Gemini:
             types.FunctionDeclaration(name=n, description=n, parameters_json_schema=parameters(n))
             for n in options.tools
         ]
+        thinking = types.ThinkingConfig(include_thoughts=True, thinking_level="LOW")
         calling = types.FunctionCallingConfig(mode="ANY", allowed_function_names=[options.force or ""])
         return types.GenerateContentConfig(
             system_instruction=options.system,
@@ -410,7 +413,7 @@ class Gemini:
             top_p=options.top_p,
             max_output_tokens=options.limit,
             stop_sequences=list(options.stop) or None,
-            thinking_config=types.ThinkingConfig(include_thoughts=True) if options.think else None,
+            thinking_config=thinking if options.think else None,
         )
 
     def answer(self, chunks, options):
