@@ -14,9 +14,10 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tollgate_catalog::{Catalogue, Component, Rates};
 use tollgate_core::{Decimal, Money, Protocol, Quality, Usage};
-use tollgate_gateway::{Books, Endpoint, Options, Readiness, SharedState, stack};
+use tollgate_gateway::{Books, Options, Readiness, SharedState, stack};
 use tollgate_keys::Credential;
 use tollgate_meter::{Charge, Ending, MemoryLedger, Metrics};
+use tollgate_route::{Alias, Endpoint, Router};
 use tollgate_sim::{BillRow, Sim};
 use tollgate_store::{Range, SpendBy, SpendRow, SqliteStore};
 use tollgate_tests::{CLIENT_KEY, state};
@@ -214,12 +215,14 @@ fn configured(cases: &[Case]) -> SharedState {
     let models: Vec<&str> = cases.iter().map(|case| case.model.as_str()).collect();
     let shared = state(Protocol::OpenAiChat, "http://upstream.test/v1", &models);
     let mut state = tollgate_gateway::State::clone(&shared.load_full());
-    let provider = &mut state.names.providers[0];
-    let base = provider.endpoints[0].base_url.clone();
+    let mut provider = state.router.providers()[0].clone();
+    let (name, base) = (provider.name.clone(), provider.endpoints[0].base_url.clone());
     provider.endpoints =
         Protocol::ALL.into_iter().map(|protocol| Endpoint::new(protocol, base.clone())).collect();
+    let alias = |model: &str| (model.to_owned(), Alias::new([format!("upstream/{model}")]));
+    let aliases = models.iter().map(|model| alias(model));
+    state.router = Router::new([provider]).aliases(aliases).board(state.board.clone());
     let credential = || Credential::Bearer(tollgate_core::Secret::new("the provider's"));
-    let name = provider.name.clone();
     state.credentials =
         Protocol::ALL.into_iter().map(|p| ((name.clone(), p), credential())).collect();
     state.catalogue = cases.iter().fold(Catalogue::empty(), |catalogue, case| {

@@ -46,7 +46,11 @@ pub(crate) struct Setup {
 /// Asks the gateway over `leaf`; the answer's body is not read.
 pub(crate) async fn ask<L, B>(lane: Lane, setup: Setup, leaf: L) -> Answered
 where
-    L: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    L: Service<Request<Body>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     L::Future: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError> + Send,
@@ -62,14 +66,26 @@ pub(crate) async fn send<L, B>(
     request: Request<Full<Bytes>>,
 ) -> Answered
 where
-    L: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    L: Service<Request<Body>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     L::Future: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError> + Send,
 {
     let state = patient(lane.protocol, "http://upstream.test/v1", &["m"], setup.patience);
     let gateway = stack(state, Readiness::ready(), setup.options, leaf);
-    let response = gateway.oneshot(request).await.expect("infallible");
+    answered(gateway.oneshot(request).await.expect("infallible"))
+}
+
+/// The answer with its body in a box.
+pub(crate) fn answered<B>(response: Response<B>) -> Answered
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     response.map(|body| body.map_err(Into::into).boxed_unsync())
 }
 

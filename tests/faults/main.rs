@@ -9,6 +9,7 @@
 mod breaks;
 mod clients;
 mod cuts;
+mod fallback;
 mod gateway;
 mod judge;
 mod lane;

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use crate::{
-    breaks, clients, cuts,
+    breaks, clients, cuts, fallback,
     lane::{
         Kind::{self, Array, Json, Stream},
         Lane,
@@ -109,6 +109,21 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(21 html_with_status_200 ALL
             "502, code `upstream_bad_answer`; nothing of the page is shown"
             wrong::html),
+        row!(27 another_target_answers ALL
+            "whatever one of two targets does before the first content (25 ways on the wire), the client sees the other's answer alone"
+            fallback::before_the_first_content),
+        row!(11 no_other_target_after_content STREAMS
+            "one error event; the other target is not asked"
+            fallback::after_the_first_content),
+        row!(28 the_callers_mistake ALL
+            "the upstream's 400, 413 or 422; the other target is not asked"
+            fallback::the_callers_mistake),
+        row!(22 everybody_limits ALL
+            "429 with the shortest pause"
+            fallback::everybody_limits),
+        row!(31 everybody_fails ALL
+            "upstreams are asked at most 1.2 times per call"
+            fallback::everybody_fails),
         row!(36 slow_reader STREAMS
             "the upstream is read no faster than the client reads; no deadline fires; identical bytes"
             clients::slow_reader),

@@ -60,7 +60,7 @@ impl Service<Uri> for Memory {
         };
         let (near, far) = duplex(1 << 16);
         tokio::spawn(play(far, answers));
-        ready(Ok(Pipe(TokioIo::new(near))))
+        ready(Ok(pipe(near)))
     }
 }
 
@@ -80,7 +80,7 @@ async fn play(mut far: DuplexStream, answers: Vec<Vec<u8>>) {
 }
 
 /// Whether a request's head and its `content-length` bytes are there.
-fn is_whole(request: &[u8]) -> bool {
+pub(crate) fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request).to_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
@@ -89,7 +89,12 @@ fn is_whole(request: &[u8]) -> bool {
 
 /// One end of a connection in memory.
 #[derive(Debug)]
-struct Pipe(TokioIo<DuplexStream>);
+pub(crate) struct Pipe(TokioIo<DuplexStream>);
+
+/// An end of a connection as the client's own.
+pub(crate) fn pipe(near: DuplexStream) -> Pipe {
+    Pipe(TokioIo::new(near))
+}
 
 impl Connection for Pipe {
     fn connected(&self) -> Connected {

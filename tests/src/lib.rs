@@ -4,12 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use http::Uri;
 use tollgate_catalog::Catalogue;
-use tollgate_core::{KeyId, Principal, Protocol, Secret};
-use tollgate_gateway::{
-    Abilities, CredentialsByName, Endpoint, Names, Patience, Provider, SharedState, State,
-    Translation, Upstreams,
-};
+use tollgate_core::{Board, KeyId, Principal, Protocol, Secret};
+use tollgate_gateway::{CredentialsByName, Patience, SharedState, State, Translation, Upstreams};
 use tollgate_keys::{Credential, KeyHash, KeyRecord, MemoryKeys};
+use tollgate_route::{Alias, Endpoint, Provider, Router};
 
 /// The client key every gateway of the tests accepts.
 pub const CLIENT_KEY: &str = "sk-tg-canary-of-the-client-0123456789";
@@ -40,18 +38,13 @@ pub fn patient(
 ) -> SharedState {
     let name: Arc<str> = "upstream".into();
     let base_url: Uri = base_url.parse().expect("a base URL");
-    let provider = Provider {
-        name: name.clone(),
-        kind: name.clone(),
-        aliases: Vec::new(),
-        endpoints: vec![Endpoint::new(protocol, base_url)],
-        deployments: vec![name.clone()],
-        models: Vec::new(),
-        discover: false,
-    };
-    let alias = |model: &&str| ((*model).into(), vec![format!("upstream/{model}")]);
+    let provider = Provider::new(name.clone()).endpoint(Endpoint::new(protocol, base_url));
+    let alias = |model: &&str| (model.to_string(), Alias::new([format!("upstream/{model}")]));
+    let (board, aliases) = (Board::new(), models.iter().map(alias));
+    let router = Router::new([provider]).aliases(aliases).board(board.clone()).translates(true);
     SharedState::new(State {
-        names: Names { providers: vec![provider], aliases: models.iter().map(alias).collect() },
+        router,
+        board,
         credentials: CredentialsByName::from([(
             (name, protocol),
             Credential::Bearer(Secret::new(PROVIDER_KEY)),
@@ -62,7 +55,6 @@ pub fn patient(
         keys: vec![Arc::new(client_keys())],
         patience,
         upstreams: Upstreams::default(),
-        abilities: Abilities::default(),
         translation: Translation::default(),
     })
 }

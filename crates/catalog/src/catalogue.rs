@@ -260,6 +260,12 @@ impl Catalogue {
         }
     }
 
+    /// Whether a provider (or preset) makes the models it serves: a bare name goes to it before it
+    /// goes to who only hosts the model.
+    pub fn is_lab(provider: &str) -> bool {
+        LABS.contains(&Self::provider_key(provider))
+    }
+
     /// The model of this name at a provider (or preset, [`Catalogue::provider_key`]).
     ///
     /// Tried in this order: exact id; alias; either after a provider's prefix is taken away; the

@@ -22,13 +22,26 @@ pub enum Ending {
 #[derive(Clone, Debug)]
 pub struct Attempt {
     number: u32,
+    is_followed: bool,
     ending: Arc<OnceLock<Ending>>,
 }
 
 impl Attempt {
     /// Returns the attempt with this number, counted from 1.
     pub fn new(number: u32) -> Self {
-        Self { number, ending: Arc::default() }
+        Self { number, is_followed: false, ending: Arc::default() }
+    }
+
+    /// Says that another target may be asked if this one fails: there is no need to be patient with
+    /// it. Default: no.
+    pub fn followed(mut self, is_followed: bool) -> Self {
+        self.is_followed = is_followed;
+        self
+    }
+
+    /// Whether another target may be asked if this one fails.
+    pub fn is_followed(&self) -> bool {
+        self.is_followed
     }
 
     /// The number, counted from 1.

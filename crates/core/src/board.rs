@@ -17,6 +17,12 @@ const MODELS: usize = 4096;
 /// How fast a measurement is forgotten: after this time without another it counts a third.
 const MEMORY: Duration = Duration::from_secs(30);
 
+/// How far back it is counted how attempts went; twice that at most.
+const WINDOW: Duration = Duration::from_secs(15);
+
+/// How long it takes after an ejection until one strike is forgotten.
+const FORGIVEN: Duration = Duration::from_secs(60);
+
 /// What is known of each deployment: how busy, how fast, whether it is set aside and why.
 ///
 /// Shared by whoever decides who could answer, whoever tries them, and whoever shows it; a clone is
@@ -110,6 +116,7 @@ pub struct Standing {
     tokens: AtomicU64,
     first_content: Mutex<Average>,
     output_rate: Mutex<Average>,
+    window: Mutex<Window>,
     own: Aside,
     whole: Arc<Aside>,
 }
@@ -123,6 +130,7 @@ impl Standing {
             tokens: AtomicU64::new(0),
             first_content: Mutex::default(),
             output_rate: Mutex::default(),
+            window: Mutex::default(),
             own: Aside::default(),
             whole,
         }
@@ -166,6 +174,11 @@ impl Standing {
         lock(&self.first_content).value.map(Duration::from_secs_f64)
     }
 
+    /// Returns how long ago a first content was seen, if any was.
+    pub fn first_content_age(&self, now: Instant) -> Option<Duration> {
+        lock(&self.first_content).at.map(|at| now.saturating_duration_since(at))
+    }
+
     /// Notes that `bytes` of content came in `took` after the first.
     pub fn saw_output(&self, now: Instant, bytes: u64, took: Duration) {
         if bytes > 0 && took > Duration::ZERO {
@@ -183,9 +196,29 @@ impl Standing {
         self.aside(scope).put(ejection);
     }
 
-    /// Returns how often in a row it was set aside without a good answer between.
-    pub fn strikes(&self, scope: Scope) -> u32 {
-        self.aside(scope).strikes.load(Ordering::Relaxed)
+    /// Returns how often it was set aside lately: a strike is forgotten with each minute since.
+    /// What is told of while it is set aside anyway makes no further one.
+    pub fn strikes(&self, scope: Scope, now: Instant) -> u32 {
+        lock(&self.aside(scope).history).strikes(now)
+    }
+
+    /// Notes an attempt that failed, through the fault of the model there or of the whole
+    /// deployment. Returns how it went lately, this one included.
+    pub fn failed(&self, scope: Scope, now: Instant) -> Lately {
+        let in_a_row = self.aside(scope).streak.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let (failed, all) = lock(&self.window).count(now, true);
+        Lately { in_a_row, failed, all }
+    }
+
+    /// Notes an attempt that went well: failures are no longer in a row.
+    pub fn succeeded(&self, now: Instant) {
+        for streak in [&self.own.streak, &self.whole.streak] {
+            // Mostly read: a write would take it away from other threads.
+            if streak.load(Ordering::Relaxed) != 0 {
+                streak.store(0, Ordering::Relaxed);
+            }
+        }
+        lock(&self.window).count(now, false);
     }
 
     fn aside(&self, scope: Scope) -> &Aside {
@@ -195,10 +228,11 @@ impl Standing {
         }
     }
 
-    /// Notes a good answer: what was set aside is no longer, and strikes are forgotten.
-    pub fn recovered(&self) {
-        self.own.clear();
-        self.whole.clear();
+    /// Notes a good answer to an attempt that began at `began`: what was set aside before that is
+    /// no longer. Strikes stay, so that what comes and goes is set aside for longer each time.
+    pub fn recovered(&self, began: Instant) {
+        self.own.clear(began);
+        self.whole.clear(began);
     }
 
     /// Returns whether it may be asked now.
@@ -245,6 +279,25 @@ impl Drop for InFlight {
         self.standing.calls.fetch_sub(1, Ordering::Relaxed);
         self.standing.tokens.fetch_sub(self.tokens, Ordering::Relaxed);
     }
+}
+
+impl InFlight {
+    /// Returns what is known of who is asked.
+    pub fn standing(&self) -> &Arc<Standing> {
+        &self.standing
+    }
+}
+
+/// How attempts went lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lately {
+    /// How many failed one after the other.
+    pub in_a_row: u32,
+    /// How many failed within about half a minute.
+    pub failed: u32,
+    /// How many there were within about half a minute.
+    pub all: u32,
 }
 
 /// What an ejection is about.
@@ -312,9 +365,59 @@ pub enum State {
 struct Aside {
     /// Whether `ejection` holds one: what the happy path reads.
     shut: AtomicU32,
-    strikes: AtomicU32,
-    ejection: Mutex<Option<Ejection>>,
+    /// How many attempts failed one after the other.
+    streak: AtomicU32,
+    history: Mutex<History>,
     probing: Arc<AtomicU32>,
+}
+
+#[derive(Debug, Default)]
+struct History {
+    ejection: Option<Ejection>,
+    strikes: u32,
+    /// When the last ejection was or will be over.
+    over: Option<Instant>,
+}
+
+impl History {
+    fn strikes(&self, now: Instant) -> u32 {
+        let since = self.over.map_or(Duration::ZERO, |over| now.saturating_duration_since(over));
+        let forgiven = since.as_secs() / FORGIVEN.as_secs();
+        self.strikes.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
+    }
+
+    fn put(&mut self, ejection: Ejection) {
+        let in_force = self.ejection.filter(|current| current.until > ejection.since);
+        if in_force.is_none() {
+            self.strikes = self.strikes(ejection.since).saturating_add(1);
+        }
+        if in_force.is_none_or(|current| current.until < ejection.until) {
+            self.ejection = Some(ejection);
+            self.over = Some(ejection.until);
+        }
+    }
+}
+
+/// Counts attempts of this moment and the one before.
+#[derive(Debug, Default)]
+struct Window {
+    began: Option<Instant>,
+    now: (u32, u32),
+    before: (u32, u32),
+}
+
+impl Window {
+    /// Counts one more; returns how many failed of how many.
+    fn count(&mut self, now: Instant, failed: bool) -> (u32, u32) {
+        let age = self.began.map_or(Duration::MAX, |began| now.saturating_duration_since(began));
+        if age >= WINDOW {
+            self.before = if age < 2 * WINDOW { self.now } else { (0, 0) };
+            (self.now, self.began) = ((0, 0), Some(now));
+        }
+        self.now.0 = self.now.0.saturating_add(u32::from(failed));
+        self.now.1 = self.now.1.saturating_add(1);
+        (self.now.0.saturating_add(self.before.0), self.now.1.saturating_add(self.before.1))
+    }
 }
 
 enum Gate {
@@ -338,24 +441,23 @@ impl IntoIterator for Gate {
 
 impl Aside {
     fn put(&self, ejection: Ejection) {
-        let mut current = lock(&self.ejection);
-        if current.is_none_or(|current| current.until < ejection.until) {
-            *current = Some(ejection);
-        }
-        self.strikes.fetch_add(1, Ordering::Relaxed);
+        lock(&self.history).put(ejection);
         self.shut.store(1, Ordering::Release);
     }
 
-    fn clear(&self) {
-        if self.shut.load(Ordering::Acquire) != 0 {
-            *lock(&self.ejection) = None;
+    fn clear(&self, began: Instant) {
+        if self.shut.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut history = lock(&self.history);
+        if history.ejection.is_some_and(|ejection| ejection.since <= began) {
+            history.ejection = None;
             self.shut.store(0, Ordering::Release);
-            self.strikes.store(0, Ordering::Relaxed);
         }
     }
 
     fn current(&self) -> Option<Ejection> {
-        (self.shut.load(Ordering::Acquire) != 0).then(|| *lock(&self.ejection)).flatten()
+        (self.shut.load(Ordering::Acquire) != 0).then(|| lock(&self.history).ejection).flatten()
     }
 
     fn admit(&self, now: Instant) -> Gate {
@@ -431,7 +533,7 @@ mod tests {
         one.eject(Scope::Deployment, Ejection::new(Class::Auth, now, now + 2 * SECOND));
         assert!(matches!(other.state(now), State::Ejected(e) if e.reason == Class::Auth));
         assert!(matches!(elsewhere.admit(now), Admission::Free));
-        other.recovered();
+        other.recovered(now);
         assert_eq!(other.state(now), State::Open);
         assert!(matches!(one.state(now), State::Ejected(e) if e.reason == Class::Overloaded));
     }
@@ -447,19 +549,57 @@ mod tests {
         assert!(matches!(standing.state(later), State::Probing(_)));
         drop(probe);
         assert!(matches!(standing.admit(later), Admission::Probe(_)));
-        standing.recovered();
+        standing.recovered(later);
         assert!(matches!(standing.admit(now), Admission::Free));
     }
 
     #[test]
-    fn the_longer_ejection_stays_and_strikes_add_up() {
+    fn the_longer_ejection_stays_and_a_burst_is_one_strike() {
         let (standing, now) = (Board::new().of(&target("a", "m")), Instant::now());
         standing.eject(Scope::Model, Ejection::new(Class::RateLimit, now, now + 5 * SECOND));
         standing.eject(Scope::Model, Ejection::new(Class::ServerError, now, now + SECOND));
         assert!(matches!(standing.state(now), State::Ejected(e) if e.until == now + 5 * SECOND));
-        assert_eq!(standing.strikes(Scope::Model), 2);
-        standing.recovered();
-        assert_eq!(standing.strikes(Scope::Model), 0);
+        assert_eq!(standing.strikes(Scope::Model, now), 1);
+    }
+
+    #[test]
+    fn strikes_outlive_recovery_and_are_forgotten_with_time() {
+        let (standing, now) = (Board::new().of(&target("a", "m")), Instant::now());
+        for n in 0..3 {
+            let at = now + n * SECOND;
+            standing.eject(Scope::Model, Ejection::new(Class::Overloaded, at, at + SECOND));
+            standing.recovered(at + SECOND);
+        }
+        let over = now + 3 * SECOND;
+        assert_eq!(standing.state(over), State::Open);
+        assert_eq!(standing.strikes(Scope::Model, over), 3);
+        assert_eq!(standing.strikes(Scope::Model, over + FORGIVEN), 2);
+        assert_eq!(standing.strikes(Scope::Model, over + 60 * FORGIVEN), 0);
+    }
+
+    #[test]
+    fn an_answer_to_an_older_attempt_is_no_recovery() {
+        let (standing, now) = (Board::new().of(&target("a", "m")), Instant::now());
+        let later = now + SECOND;
+        standing.eject(Scope::Model, Ejection::new(Class::RateLimit, later, later + SECOND));
+        standing.recovered(now);
+        assert!(matches!(standing.state(later), State::Ejected(_)));
+        standing.recovered(later);
+        assert_eq!(standing.state(later), State::Open);
+    }
+
+    #[test]
+    fn failures_are_counted_in_a_row_and_within_a_while() {
+        let (standing, now) = (Board::new().of(&target("a", "m")), Instant::now());
+        standing.succeeded(now);
+        standing.failed(Scope::Model, now);
+        let lately = standing.failed(Scope::Model, now);
+        assert_eq!((lately.in_a_row, lately.failed, lately.all), (2, 2, 3));
+        standing.succeeded(now + WINDOW);
+        let lately = standing.failed(Scope::Deployment, now + WINDOW);
+        assert_eq!((lately.in_a_row, lately.failed, lately.all), (1, 3, 5));
+        let lately = standing.failed(Scope::Model, now + 9 * WINDOW);
+        assert_eq!((lately.in_a_row, lately.failed, lately.all), (1, 1, 1));
     }
 
     #[test]
@@ -469,6 +609,7 @@ mod tests {
         standing.saw_first_content(now, SECOND);
         standing.saw_first_content(now, 4 * SECOND);
         assert_eq!(standing.first_content(), Some(4 * SECOND));
+        assert_eq!(standing.first_content_age(now + SECOND), Some(SECOND));
         standing.saw_first_content(now + SECOND, SECOND);
         let soon = standing.first_content().unwrap();
         assert!(soon > 3 * SECOND && soon < 4 * SECOND, "{soon:?}");

@@ -196,8 +196,14 @@ pub struct Needs {
     pub tools: bool,
     /// A structured answer is asked for (JSON schema or JSON object).
     pub structured_output: bool,
+    /// The structured answer is to follow a schema, not only to be JSON.
+    pub schema: bool,
     /// Reasoning is asked for or configured.
     pub reasoning: bool,
+    /// It goes on from what an upstream keeps: an earlier response, a conversation, cached content.
+    pub state: bool,
+    /// The body has a member `provider` or `models`: wishes about who is to answer.
+    pub wishes: bool,
 }
 
 /// The facts of one call.

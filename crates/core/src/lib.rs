@@ -51,6 +51,7 @@ mod caps;
 mod class;
 mod money;
 mod outcome;
+mod plan;
 mod principal;
 mod reply;
 mod secret;
@@ -60,17 +61,18 @@ mod usage;
 pub use self::{
     allowed::AllowedModels,
     attempt::{Attempt, Deadline, Ending},
-    board::{Admission, Board, Ejection, InFlight, Probe, Scope, Standing, State},
+    board::{Admission, Board, Ejection, InFlight, Lately, Probe, Scope, Standing, State},
     body::{Body, Frames},
     call::{Call, CallFacts, CallId, Needs, NotACallId, Operation, Protocol, UnknownProtocol},
     caps::{Caps, Effort, ForcedToolChoice, Sampling, SchemaDialect, Thinking},
     class::{Cause, Class, Failure, Origin, Refusal, Sent, StreamError},
     money::{Decimal, Money, MoneyError},
-    outcome::{Outcome, Served},
+    outcome::{Missed, Outcome, Served},
+    plan::{Plan, PlanStep, Skip, Skipped},
     principal::{KeyId, Principal},
     reply::Reply,
     secret::Secret,
-    target::{Plan, PlanStep, Target, Transport},
+    target::{Target, Transport},
     usage::{InTokens, OutTokens, Prediction, Quality, Reported, ServedAs, Ttl, Usage},
 };
 

@@ -64,13 +64,38 @@ impl Outcome {
 pub struct Served {
     /// The target whose answer this is.
     pub target: Arc<Target>,
-    /// How many attempts were made, this one included.
+    /// How many attempts were made, this one included. 0: nobody was asked.
     pub attempts: u32,
+    /// The attempts that failed before, in order.
+    pub missed: Vec<Missed>,
+}
+
+/// An attempt that failed before another was made.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Missed {
+    /// Who was asked.
+    pub target: Arc<Target>,
+    /// What kind of failure.
+    pub class: Class,
+}
+
+impl Missed {
+    /// Returns the fact that `target` failed so.
+    pub fn new(target: Arc<Target>, class: Class) -> Self {
+        Self { target, class }
+    }
 }
 
 impl Served {
     /// Returns the fact for a target that answered at attempt number `attempts`.
     pub fn new(target: Arc<Target>, attempts: u32) -> Self {
-        Self { target, attempts }
+        Self { target, attempts, missed: Vec::new() }
+    }
+
+    /// Sets which attempts failed before. Default: none.
+    pub fn missed(mut self, missed: Vec<Missed>) -> Self {
+        self.missed = missed;
+        self
     }
 }

@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
+use bytes::Bytes;
 use http::Uri;
 
 use crate::{Caps, Protocol};
@@ -29,6 +30,10 @@ pub struct Target {
     pub transport: Transport,
     /// What the model at this deployment can do.
     pub caps: Arc<Caps>,
+    /// Members its requests have beside what the client sent, each with its value's JSON: wishes of
+    /// the caller's that are this upstream's business. Whoever aims a request sets them, and takes
+    /// out again those of the target it was aimed at before. Usually none.
+    pub members: Arc<[(Cow<'static, str>, Bytes)]>,
 }
 
 /// How a protocol is carried where it is not spoken at its own paths.
@@ -96,6 +101,7 @@ impl Target {
             base_url,
             transport: Transport::Native,
             caps: Arc::default(),
+            members: Arc::default(),
         }
     }
 
@@ -106,38 +112,5 @@ impl Target {
             "" => self.provider.to_string(),
             model => [&*self.provider, "/", model].concat(),
         }
-    }
-}
-
-/// A target considered for a call and why it was chosen or skipped.
-#[derive(Clone, Debug)]
-pub struct PlanStep {
-    /// The target.
-    pub target: Arc<Target>,
-    /// The reason, for people.
-    pub reason: Arc<str>,
-}
-
-/// Who could answer a call, in the order they are to be asked.
-///
-/// Written by `RouteLayer`, read by budgets and fallback. Absent: one attempt at the inner service.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Plan {
-    /// To be asked, in this order.
-    pub chosen: Vec<PlanStep>,
-    /// Considered and left out.
-    pub skipped: Vec<PlanStep>,
-}
-
-impl Plan {
-    /// Returns a plan with one target.
-    pub fn one(target: Arc<Target>, reason: impl Into<Arc<str>>) -> Self {
-        Self { chosen: vec![PlanStep { target, reason: reason.into() }], skipped: Vec::new() }
-    }
-
-    /// The first target to ask.
-    pub fn first(&self) -> Option<&Arc<Target>> {
-        self.chosen.first().map(|step| &step.target)
     }
 }

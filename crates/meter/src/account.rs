@@ -11,9 +11,9 @@ use tollgate_core::{
     Attempt, Body, Call, Class, Money, Operation, Outcome, Principal, Protocol, Quality, Target,
     Usage,
 };
-use tollgate_wire::usage::Sent;
+use tollgate_wire::{prompt_bytes, usage::Sent};
 
-use crate::{Charge, EndUser, Ending, Ledger, Prices, Tags, prompt::prompt_bytes, span::Span};
+use crate::{Charge, EndUser, Ending, Ledger, Prices, Tags, span::Span};
 
 /// One attempt's account: opened with the request, settled exactly once.
 pub(crate) struct Account<L, P> {

@@ -114,7 +114,6 @@ mod meter;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod prices;
-mod prompt;
 mod service;
 mod span;
 

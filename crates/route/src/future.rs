@@ -8,11 +8,11 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use tollgate_core::{Body, BoxError, Call, Class, Plan, Principal, Refusal, Reply, Served, Target};
-use tollgate_wire::{Caller, InspectFuture, aim};
+use tollgate_core::{Body, BoxError, Call, Class, Plan, Protocol, Refusal, Reply, Served, Target};
+use tollgate_wire::{Caller, InspectFuture, aim, patch};
 use tower_service::Service;
 
-use crate::Resolve;
+use crate::{Ask, Resolve, ResponseBody, body::Naming};
 
 pin_project! {
     /// Response future of [`Route`](crate::Route).
@@ -29,7 +29,7 @@ pin_project! {
     #[derive(Debug)]
     enum State<S, F, R, B> {
         Inspecting { #[pin] inspect: InspectFuture<B>, inner: Option<(S, R)> },
-        Calling { #[pin] future: F, first: Option<Arc<Target>> },
+        Calling { #[pin] future: F, first: Option<Arc<Target>>, tell: Option<Tell<R>> },
     }
 }
 
@@ -47,24 +47,27 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Reply<ResBody>>, S::Error>;
+    type Output = Result<Response<ResponseBody<ResBody, R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
             let calling = match state.as_mut().project() {
-                StateProj::Calling { future, first } => {
+                StateProj::Calling { future, first, tell } => {
                     let response = served(ready!(future.poll(cx))?, first.take());
-                    return Poll::Ready(Ok(response.map(Reply::inner)));
+                    let naming = tell.take().and_then(|tell| tell.answered(&response));
+                    let body = |body| ResponseBody::new(Reply::inner(body), naming);
+                    return Poll::Ready(Ok(response.map(body)));
                 }
                 StateProj::Inspecting { inspect, inner } => {
                     let inspected = ready!(inspect.poll(cx));
                     let (mut inner, resolve) = inner.take().expect("polled after completion");
                     match inspected.and_then(|request| plan(request, &resolve)) {
-                        Err(refused) => return Poll::Ready(Ok(refused.map(Reply::own))),
+                        Err(refused) => return Poll::Ready(Ok(refused.map(own))),
                         Ok(request) => {
                             let first = request.extensions().get::<Arc<Target>>().cloned();
-                            State::Calling { future: inner.call(request), first }
+                            let tell = Tell::of(resolve, &request);
+                            State::Calling { future: inner.call(request), first, tell }
                         }
                     }
                 }
@@ -83,6 +86,36 @@ fn served<B>(mut response: Response<B>, first: Option<Arc<Target>>) -> Response<
     response
 }
 
+/// Tells the resolver who answered well.
+#[derive(Debug)]
+struct Tell<R> {
+    resolve: R,
+    affinity: u64,
+    protocol: Protocol,
+}
+
+impl<R: Resolve> Tell<R> {
+    /// Where there was a choice, it is worth remembering.
+    fn of(resolve: R, request: &Request<Body>) -> Option<Self> {
+        let affinity = request.extensions().get::<Plan>()?.affinity?;
+        let protocol = request.extensions().get::<Call>()?.protocol;
+        Some(Self { resolve, affinity, protocol })
+    }
+
+    fn answered<B>(self, response: &Response<B>) -> Option<Naming<R>> {
+        let Self { resolve, affinity, protocol } = self;
+        let served = response.extensions().get::<Served>();
+        let target = served.filter(|_| response.status().is_success())?.target.clone();
+        resolve.answered(affinity, &target);
+        let kept = protocol == Protocol::OpenAiResponses && target.protocol == protocol;
+        kept.then(|| Naming::new(resolve, target))
+    }
+}
+
+fn own<B, R>(text: Bytes) -> ResponseBody<B, R> {
+    ResponseBody::new(Reply::own(text), None)
+}
+
 /// Writes the plan and its first target into the request and aims it there.
 #[allow(clippy::result_large_err, reason = "either is the whole message that goes on")]
 fn plan<R: Resolve>(
@@ -90,13 +123,10 @@ fn plan<R: Resolve>(
     resolve: &R,
 ) -> Result<Request<Body>, Response<Bytes>> {
     let caller = Caller::of(&request);
-    let extensions = request.extensions();
-    let Some(call) = extensions.get::<Call>().filter(|call| call.operation.has_model()) else {
-        return Ok(request);
-    };
-    let principal = extensions.get::<Arc<Principal>>().map(|p| &**p);
+    let call = request.extensions().get::<Call>().filter(|call| call.operation.has_model());
+    let Some(call) = call else { return Ok(request) };
     resolve
-        .resolve(call, principal)
+        .resolve(&Ask::of(call, &request))
         .and_then(|plan| follow(&mut request, plan))
         .map_err(|refusal| caller.refuse(refusal))?;
     Ok(request)
@@ -106,8 +136,24 @@ fn follow(request: &mut Request<Body>, plan: Plan) -> Result<(), Refusal> {
     let Some(target) = plan.first().cloned() else {
         return Err(Refusal::new(Class::NotFound, "no upstream can serve this request"));
     };
+    remove(request, plan.removes)?;
     aim(request, &target)?;
     request.extensions_mut().insert(target);
     request.extensions_mut().insert(plan);
+    Ok(())
+}
+
+/// Removes members from the body: who is asked is none of the upstream's business.
+fn remove(request: &mut Request<Body>, members: &[&str]) -> Result<(), Refusal> {
+    let Some(mut frames) = request.body().frames().filter(|_| !members.is_empty()).cloned() else {
+        return Ok(());
+    };
+    for member in members {
+        frames = patch::remove(&frames, member).map_err(|malformed| {
+            let message = format!("the request body is not a JSON object: {malformed}");
+            Refusal::new(Class::InvalidRequest, message)
+        })?;
+    }
+    request.body_mut().set_frames(frames);
     Ok(())
 }

@@ -59,9 +59,39 @@
 //! [`Principal`]: tollgate_core::Principal
 //! [`Refusal`]: tollgate_core::Refusal
 
+mod affinity;
+mod alias;
+mod ask;
+mod body;
+mod candidate;
+mod explain;
+mod facts;
+mod fitness;
 mod future;
 mod layer;
+mod names;
+mod order;
+mod planning;
+mod provider;
+mod random;
+mod refusal;
+mod relay;
 mod resolve;
+mod router;
 mod service;
+mod wishes;
 
-pub use self::{future::ResponseFuture, layer::RouteLayer, resolve::Resolve, service::Route};
+pub use self::{
+    affinity::Affinity,
+    alias::{Alias, AliasTarget, Order, UnknownOrder},
+    ask::Ask,
+    body::ResponseBody,
+    explain::{Explained, Explanation},
+    future::ResponseFuture,
+    layer::RouteLayer,
+    provider::{DataPolicy, Deployment, Endpoint, Provider},
+    resolve::Resolve,
+    router::Router,
+    service::Route,
+    wishes::{MaxPrice, WISHES, Wishes},
+};

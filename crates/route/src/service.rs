@@ -2,11 +2,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tollgate_core::{Body, BoxError, Reply};
+use tollgate_core::{Body, BoxError};
 use tollgate_wire::Inspect;
 use tower_service::Service;
 
-use crate::{Resolve, ResponseFuture};
+use crate::{Resolve, ResponseBody, ResponseFuture};
 
 /// Middleware that decides who answers. See the [module](crate).
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<Reply<ResBody>>;
+    type Response = Response<ResponseBody<ResBody, R>>;
     type Error = S::Error;
     type Future = ResponseFuture<S, R, B>;
 

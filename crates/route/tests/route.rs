@@ -4,7 +4,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use axum::{Router, routing::post};
+use axum::routing::post;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -12,8 +12,11 @@ use tokio_test::{assert_pending, assert_ready_ok};
 use tollgate_core::{
     AllowedModels, Body, Call, Class, KeyId, Plan, Principal, Protocol, Refusal, Served, Target,
 };
-use tollgate_route::{Resolve, ResponseFuture, Route, RouteLayer};
+use tollgate_route::{
+    Alias, Endpoint, Provider, Resolve, ResponseFuture, Route, RouteLayer, Router,
+};
 use tollgate_testkit::{Answer, Script, ScriptBody, Upstream};
+use tollgate_wire::aim;
 use tower::{Layer, Service, ServiceExt};
 use tower_test::mock;
 
@@ -90,6 +93,98 @@ async fn aims_body_and_path_in_each_protocol() {
         assert_eq!((served.target.protocol, &*served.target.model), (protocol, "new"));
         assert_eq!(served.attempts, 1);
     }
+}
+
+/// Each protocol's way to ask for `any`, with a member of one's own before and behind the wishes.
+fn wishing(protocol: Protocol, wishes: &str) -> Request<Full<Bytes>> {
+    let (path, model) = match protocol {
+        Protocol::OpenAiResponses => ("/v1/responses", r#","model":"any""#),
+        Protocol::AnthropicMessages => ("/v1/messages", r#","model":"any""#),
+        Protocol::Gemini => ("/v1beta/models/any:generateContent", ""),
+        _ => (CHAT, r#","model":"any""#),
+    };
+    let body = format!(r#"{{ "a":1.0, {wishes}{model} }}"#);
+    Request::post(path).body(Full::from(body)).unwrap()
+}
+
+fn router() -> Router {
+    let all = |provider: Provider| {
+        Protocol::ALL.into_iter().fold(provider, |provider, protocol| {
+            provider.endpoint(Endpoint::new(protocol, "http://upstream.test/v1".parse().unwrap()))
+        })
+    };
+    let providers = ["one", "two", "openrouter"].map(|name| all(Provider::new(name)));
+    Router::new(providers).aliases([
+        ("any", Alias::new(["one/m", "two/m"])),
+        ("mixed", Alias::new(["openrouter/x/m", "one/m"])),
+    ])
+}
+
+#[tokio::test]
+async fn wishes_decide_and_leave_the_body_in_each_protocol() {
+    for protocol in Protocol::ALL {
+        let inner = upstream();
+        let request = wishing(protocol, r#""provider":{"ignore":["one"]}, "models":[]"#);
+        let answered = answer(Arc::new(router()), inner.clone(), request).await;
+        let served = answered.extensions().get::<Served>().unwrap();
+        assert_eq!(&*served.target.provider, "two", "{protocol}");
+        let sent = String::from_utf8(inner.received()[0].body().to_vec()).unwrap();
+        let model = if protocol == Protocol::Gemini { "" } else { r#","model":"m""# };
+        let expected = sent.replace(", ", ",");
+        assert_eq!(expected, format!(r#"{{ "a":1.0{model} }}"#), "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_wishes_are_refused_in_each_protocol_without_calling_inner() {
+    for protocol in Protocol::ALL {
+        let inner = upstream();
+        let request = wishing(protocol, r#""provider":{"routing":"cheap"}"#);
+        let refused = answer(Arc::new(router()), inner.clone(), request).await;
+        assert_eq!((refused.status().as_u16(), inner.received().len()), (400, 0), "{protocol}");
+        let refusal = refused.extensions().get::<Refusal>().unwrap();
+        assert_eq!(refusal.param.as_deref(), Some("provider.routing"));
+        assert!(String::from_utf8_lossy(refused.body()).contains("provider.routing"));
+    }
+}
+
+#[tokio::test]
+async fn a_further_attempt_is_aimed_with_the_members_of_its_own_target() {
+    let inner = tower::service_fn(|mut request: Request<Body>| async move {
+        let text = |request: &Request<Body>| request.body().frames().unwrap().joined();
+        let plan = request.extensions().get::<Plan>().unwrap().clone();
+        let first = text(&request);
+        assert_eq!(first, r#"{"provider":{"sort":"price"},"model":"x/m"}"#);
+        aim(&mut request, &plan.chosen[1].target).unwrap();
+        assert_eq!(text(&request), r#"{"model":"m"}"#);
+        aim(&mut request, &plan.chosen[0].target).unwrap();
+        assert_eq!(text(&request), first);
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("seen")))
+    });
+    let body = r#"{"model":"mixed","provider":{"sort":"price","routing":"priority"}}"#;
+    let service = RouteLayer::new(Arc::new(router())).layer(inner);
+    assert_eq!(service.oneshot(request(CHAT, body)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn who_gave_a_response_is_asked_for_the_next() {
+    let named = r#"{ "id" : "resp_7","object":"response" }"#;
+    let second = tower::service_fn(move |mut request: Request<Body>| async move {
+        // As if the first had failed.
+        let plan = request.extensions_mut().remove::<Plan>().unwrap();
+        let mut response = Response::new(Full::<Bytes>::from(named));
+        let target = plan.chosen.last().unwrap().target.clone();
+        response.extensions_mut().insert(Served::new(target, plan.chosen.len() as u32));
+        Ok::<_, Infallible>(response)
+    });
+    let router = Arc::new(router());
+    let service = RouteLayer::new(router.clone()).layer(second);
+    let ask = |body| request("/v1/responses", body);
+    let first = service.clone().oneshot(ask(r#"{"model":"any","input":"x"}"#)).await.unwrap();
+    assert_eq!(first.into_body().collect().await.unwrap().to_bytes(), named);
+    let next = ask(r#"{"model":"any","input":"y","previous_response_id":"resp_7"}"#);
+    let answered = answer(router, upstream(), next).await;
+    assert_eq!(&*answered.extensions().get::<Served>().unwrap().target.provider, "two");
 }
 
 #[tokio::test]
@@ -239,7 +334,7 @@ async fn dropped_while_the_body_comes_nothing_was_sent() {
 
 #[tokio::test]
 async fn alone_in_front_of_axum_it_aims_and_leaves_other_routes_as_they_are() {
-    let app = Router::new()
+    let app = axum::Router::new()
         .route(CHAT, post(|body: String| async { body }))
         .route("/hello", post(|body: String| async move { format!("hello {body}") }))
         .layer(RouteLayer::new(to("new")));

@@ -77,7 +77,9 @@ pub fn inline(conversation: &mut Conversation, fetched: &BTreeMap<String, Fetche
 pub fn unfetched(conversation: &Conversation, url: &str, why: &str) -> Refusal {
     let is_there = |item: &&Item| {
         let media = parts(item).1.iter().filter_map(as_media);
-        media.map(|media| &media.source).any(|source| matches!(source, Source::Url(at) if at == url))
+        media
+            .map(|media| &media.source)
+            .any(|source| matches!(source, Source::Url(at) if at == url))
     };
     let place = conversation.items.iter().find(is_there).map(|item| parts(item).0);
     let report = Report::new(codec(conversation.source));

@@ -37,13 +37,7 @@ pub(crate) fn left_out(
 }
 
 /// Whether a conversation of this medium alone can be written.
-fn is_taken(
-    media: &Media,
-    source: Protocol,
-    to: Protocol,
-    onto: &Onto<'_>,
-    place: Place,
-) -> bool {
+fn is_taken(media: &Media, source: Protocol, to: Protocol, onto: &Onto<'_>, place: Place) -> bool {
     let mut alone = Conversation::new(source, onto.model);
     let message = Message::new(Role::User, vec![Part::Media(media.clone())]);
     alone.items.push(Item::Message(Message { place, ..message }));
@@ -64,8 +58,7 @@ mod tests {
     #[test]
     fn only_what_the_model_cannot_take_is_left_out_and_told() {
         use tollgate_core::Protocol::{AnthropicMessages, OpenAiChat};
-        let (caps, translator) =
-            (Caps::default(), Translator::new(OpenAiChat, AnthropicMessages));
+        let (caps, translator) = (Caps::default(), Translator::new(OpenAiChat, AnthropicMessages));
         let onto = Onto::new("m", &caps);
         assert!(translator.request(&Incoming::new(BODY), &onto).is_err(), "refused by default");
         let policy = Policy { drop_media: true, ..Policy::default() };

@@ -8,7 +8,9 @@ use tollgate_testkit::{Answer, Script, ServeGuard, Upstream};
 use tollgate_upstream::fetch::{FetchError, Fetcher};
 
 /// A server on this machine, and a fetcher that may ask it.
-async fn server(answers: impl IntoIterator<Item = Answer>) -> (Upstream, String, Fetcher, ServeGuard) {
+async fn server(
+    answers: impl IntoIterator<Item = Answer>,
+) -> (Upstream, String, Fetcher, ServeGuard) {
     let upstream = Upstream::queue(answers);
     let (address, guard) = upstream.clone().serve().await.unwrap();
     let fetcher = Fetcher::new().http(true).hosts([address.ip().to_string()]);
@@ -17,12 +19,12 @@ async fn server(answers: impl IntoIterator<Item = Answer>) -> (Upstream, String,
 
 fn png(bytes: usize) -> Answer {
     Answer::new(http::StatusCode::OK, Script::new(vec![7; bytes]))
-        .header("content-type", "image/PNG; a=b".parse().unwrap())
+        .header("content-type", "image/PNG; a=b")
 }
 
 fn to(location: &str) -> Answer {
     Answer::new(http::StatusCode::FOUND, Script::default())
-        .header("location", location.parse().unwrap())
+        .header("location", location)
 }
 
 #[tokio::test]
@@ -115,8 +117,7 @@ async fn a_redirect_is_a_fresh_question() {
 
 #[tokio::test]
 async fn three_redirects_are_followed_and_no_fourth() {
-    let (upstream, url, fetcher, _guard) =
-        server([to("/b/c"), to("d?e"), to("?f"), png(1)]).await;
+    let (upstream, url, fetcher, _guard) = server([to("/b/c"), to("d?e"), to("?f"), png(1)]).await;
     fetcher.get(&format!("{url}/a"), &["image/"]).await.unwrap();
     let asked = upstream.received();
     let paths: Vec<_> = asked.iter().map(|r| r.uri.path_and_query().unwrap().as_str()).collect();
@@ -135,7 +136,7 @@ async fn bytes_time_type_and_status_are_limited() {
     assert_eq!(get().await, FetchError::Status(404));
     assert_eq!(get().await, FetchError::Type);
     let slow = Answer::new(http::StatusCode::OK, Script::new("x").stall())
-        .header("content-type", "image/png".parse().unwrap());
+        .header("content-type", "image/png");
     let (_upstream, url, fetcher, _guard) = server([slow]).await;
     let fetcher = fetcher.within(Duration::from_millis(100));
     assert_eq!(fetcher.get(&url, &["image/"]).await.unwrap_err(), FetchError::TooSlow);

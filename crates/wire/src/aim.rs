@@ -1,10 +1,10 @@
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Uri};
 use tollgate_core::{Body, Call, Class, Frames, Refusal, Target};
 
-use crate::{Dialect, dialect, peek::peek};
+use crate::{Dialect, dialect, json::Malformed, patch, peek::peek};
 
 /// Where the model's name stands in a body of this length: spares the second scan.
 #[derive(Clone, Debug)]
@@ -13,19 +13,50 @@ pub(crate) struct ModelSpan {
     pub(crate) len: usize,
 }
 
+/// The members an earlier aim set: they are the former target's and not the next one's.
+#[derive(Clone, Debug)]
+struct SetBefore(Arc<[(Cow<'static, str>, Bytes)]>);
+
 /// Points a request at a target: sets its model in the body or the path, in the request's own
-/// protocol. Everything else keeps its bytes.
+/// protocol, and the target's own [members](Target::members) in the body, instead of those of the
+/// target it was aimed at before. Everything else keeps its bytes.
 ///
 /// A request without a [`Call`], without a body that was read, or whose operation names no model
 /// is left as it is.
 ///
-/// Errors: the body does not name its model where its protocol wants it.
+/// Errors: the body does not name its model where its protocol wants it, or is no JSON object.
 pub fn aim(request: &mut Request<Body>, target: &Target) -> Result<(), Refusal> {
     let Some(call) = request.extensions().get::<Call>().cloned() else { return Ok(()) };
     if !call.operation.has_model() {
         return Ok(());
     }
-    dialect(call.protocol).aim(request, &target.model)
+    dialect(call.protocol).aim(request, &target.model)?;
+    let before = request.extensions().get::<SetBefore>();
+    if target.members.is_empty() && before.is_none() {
+        return Ok(());
+    }
+    exchange_members(request, target).map_err(|malformed| {
+        let message = format!("the request body is not a JSON object: {malformed}");
+        Refusal::new(Class::InvalidRequest, message)
+    })
+}
+
+/// Takes out what an earlier aim set, and sets what this target wants.
+fn exchange_members(request: &mut Request<Body>, target: &Target) -> Result<(), Malformed> {
+    let Some(mut frames) = request.body().frames().cloned() else { return Ok(()) };
+    if let Some(SetBefore(members)) = request.extensions_mut().remove::<SetBefore>() {
+        for (key, _) in members.iter() {
+            frames = patch::remove(&frames, key)?;
+        }
+    }
+    for (key, value) in target.members.iter() {
+        frames = patch::set(&frames, key, value.clone())?;
+    }
+    request.body_mut().set_frames(frames);
+    if !target.members.is_empty() {
+        request.extensions_mut().insert(SetBefore(target.members.clone()));
+    }
+    Ok(())
 }
 
 /// Sets the `model` member at the top of the body: every protocol but Gemini's.

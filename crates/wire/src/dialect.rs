@@ -5,8 +5,9 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use tollgate_core::{Body, Call, Operation, Protocol, Refusal};
 
 use crate::{
-    Automaton, Fault, ModelCard, Rendered, anthropic_messages::AnthropicMessages, gemini::Gemini,
-    json::Object, openai_chat::OpenAiChat, openai_responses::OpenAiResponses, peek::Peek,
+    Automaton, Fault, ModelCard, Rendered, anthropic_messages::AnthropicMessages, content::Content,
+    gemini::Gemini, json::Object, openai_chat::OpenAiChat, openai_responses::OpenAiResponses,
+    peek::Peek,
 };
 
 /// Returns the dialect of a protocol.
@@ -60,6 +61,13 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// Errors: the member is of a kind the protocol cannot take (a model that is no string …); the
     /// text names the field.
     fn read_member(&self, key: &str, value: &[u8], peek: &mut Peek) -> Result<(), String>;
+
+    /// Takes what the top-level member `key` says about the media and the history in the messages.
+    fn read_content(&self, key: &str, value: &[u8], content: &mut Content);
+
+    /// Gives `take` what the top-level member `key` says that stays while the conversation goes on:
+    /// its name, the instructions, the turns until the first of the user.
+    fn read_opening(&self, key: &str, value: &[u8], take: &mut dyn FnMut(&[u8]));
 
     /// Returns the automaton of the stream that answers `call`.
     fn automaton(&self, call: &Call) -> Box<dyn Automaton>;

@@ -451,6 +451,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_targets_own_members_leave_with_it() {
+        let mut request = inspected("/v1/responses", r#"{"model":"m","a":1}"#).await.unwrap();
+        let mut first = target(Protocol::OpenAiResponses, "first");
+        first.members = [("provider".into(), Bytes::from(r#"{"zdr":true}"#))].into();
+        aim(&mut request, &first).unwrap();
+        let text = |request: &Request<Body>| request.body().frames().unwrap().joined();
+        assert_eq!(text(&request), r#"{"provider":{"zdr":true},"model":"first","a":1}"#);
+        let clone = request.body().try_clone().unwrap();
+        aim(&mut request, &target(Protocol::OpenAiResponses, "second")).unwrap();
+        assert_eq!(text(&request), r#"{"model":"second","a":1}"#);
+        aim(&mut request, &first).unwrap();
+        assert_eq!(text(&request), clone.frames().unwrap().joined());
+    }
+
+    #[tokio::test]
+    async fn wishes_are_seen_in_each_protocol() {
+        for uri in [
+            "/v1/chat/completions",
+            "/v1/responses",
+            "/v1/messages",
+            "/v1beta/models/m:generateContent",
+        ] {
+            for (body, wishes) in [
+                (r#"{"model":"m","provider":{}}"#, true),
+                (r#"{"models":["a"],"model":"m"}"#, true),
+                (r#"{"model":"m","x":{"provider":{}}}"#, false),
+            ] {
+                let request = inspected(uri, body).await.unwrap();
+                let call = request.extensions().get::<Call>().unwrap();
+                assert_eq!(call.needs.wishes, wishes, "{uri} {body}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn aiming_again_and_after_a_foreign_change_still_hits_the_model() {
         let mut request = inspected("/v1/responses", r#"{"model":"m","a":"m"}"#).await.unwrap();
         request.body_mut().set_frames(Bytes::from_static(br#"{"a":"m","model":"m"}"#).into());

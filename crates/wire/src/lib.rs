@@ -6,6 +6,7 @@ mod aim;
 mod answers;
 pub mod anthropic_messages;
 mod caller;
+pub mod content;
 pub mod credential;
 mod date;
 mod dialect;
@@ -22,6 +23,7 @@ pub mod openai_responses;
 pub mod patch;
 mod path;
 pub mod peek;
+mod prompt;
 mod said;
 mod stream;
 pub mod usage;
@@ -37,5 +39,6 @@ pub use self::{
     inspect::{Inspect, InspectFuture},
     models::ModelCard,
     path::{Located, locate, prefix},
+    prompt::prompt_bytes,
     stream::{Automaton, Event, OwnEvent, Seen},
 };

@@ -41,6 +41,11 @@ pub(crate) fn user(value: Option<&[u8]>, prevails: bool, peek: &mut Peek) {
     }
 }
 
+/// Whether `value` is an object whose member `key` is the string `word`.
+pub(crate) fn says(value: &[u8], key: &str, word: &str) -> bool {
+    json::member(value, key).and_then(json::string).is_some_and(|said| said == word)
+}
+
 /// Whether `value` is an object whose member `key` is a string other than `plain`.
 pub(crate) fn says_other_than(value: &[u8], key: &str, plain: &str) -> bool {
     json::member(value, key).and_then(json::string).is_some_and(|said| said != plain)

@@ -48,7 +48,7 @@ pub enum PeekError {
 /// Errors: the body is not one balanced JSON object, or a member the gateway must understand is of
 /// the wrong kind or written twice (which of the two an upstream would take nobody knows).
 pub fn peek(dialect: &dyn Dialect, body: &Frames) -> Result<Peek, PeekError> {
-    let mut scanner = Scanner::new(|key: &str| dialect.reads_member(key));
+    let mut scanner = Scanner::new(|key: &str| is_wish(key) || dialect.reads_member(key));
     body.as_slice()
         .iter()
         .try_for_each(|frame| scanner.feed(frame))
@@ -60,6 +60,10 @@ pub fn peek(dialect: &dyn Dialect, body: &Frames) -> Result<Peek, PeekError> {
         if members[..i].iter().any(|m| m.key == member.key) {
             return Err(PeekError::Field(member.key.clone(), "is written twice".to_owned()));
         }
+        if is_wish(&member.key) {
+            peek.needs.wishes = true;
+            continue;
+        }
         let value = body.slice(member.value.clone());
         dialect
             .read_member(&member.key, &value, &mut peek)
@@ -69,6 +73,11 @@ pub fn peek(dialect: &dyn Dialect, body: &Frames) -> Result<Peek, PeekError> {
         }
     }
     Ok(peek)
+}
+
+/// The members by which a request says who is to answer it; none of the protocols has them.
+fn is_wish(key: &str) -> bool {
+    matches!(key, "provider" | "models")
 }
 
 fn starts_as_object(body: &Frames) -> Result<(), Malformed> {

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use tollgate_catalog::Catalogue;
-use tollgate_core::{AllowedModels, Caps, Plan, Protocol, Target};
+use tollgate_core::{AllowedModels, Caps, Protocol, Target};
 
 /// What somebody says of a model's abilities: changes what is known of it.
 pub type Said = Arc<dyn Fn(&mut Caps) + Send + Sync>;
@@ -20,19 +20,8 @@ impl Abilities {
         self.0.entry(provider.into()).or_default().push((models, said));
     }
 
-    /// Tells each target of a plan what its model takes, where it is asked in another protocol than
-    /// the client's: only translation asks.
-    pub(crate) fn tell(&self, plan: &mut Plan, client: Protocol, catalogue: &Catalogue) {
-        for step in &mut plan.chosen {
-            if step.target.protocol != client {
-                let caps = self.of(&step.target, catalogue);
-                Arc::make_mut(&mut step.target).caps = Arc::new(caps);
-            }
-        }
-    }
-
-    fn of(&self, target: &Target, catalogue: &Catalogue) -> Caps {
-        let mut caps = catalogue.caps(&target.kind, &target.model);
+    /// Changes what the catalogue knows of a target's model to what is said of it.
+    pub(crate) fn tell(&self, target: &Target, caps: &mut Caps) {
         if target.protocol == Protocol::OpenAiChat {
             // Servers that only speak the same protocol know neither the role nor the newer limit.
             let own = ["openai", "azure"].contains(&Catalogue::provider_key(&target.kind));
@@ -40,10 +29,9 @@ impl Abilities {
         }
         for (models, said) in self.0.get(&target.provider).into_iter().flatten() {
             if models.allows(&target.model) {
-                said(&mut caps);
+                said(caps);
             }
         }
-        caps
     }
 }
 
@@ -72,24 +60,17 @@ mod tests {
         abilities.say("mine", "claude-*", Arc::new(|caps| caps.thinking = Some(Thinking::None)));
         abilities.say("other", "*", Arc::new(|caps| caps.prefill = false));
         let claude = target("anthropic", Protocol::AnthropicMessages, "claude-sonnet-4-5");
-        let caps = abilities.of(&claude, &catalogue);
+        let of = |target: &Target| {
+            let mut caps = catalogue.caps(&target.kind, &target.model);
+            abilities.tell(target, &mut caps);
+            caps
+        };
+        let caps = of(&claude);
         assert_eq!((caps.thinking, caps.prefill), (Some(Thinking::None), true));
         assert_eq!(caps.max_output_tokens, Some(64_000), "of the catalogue");
         let gpt = target("openai", Protocol::OpenAiChat, "gpt-5");
-        assert_eq!(abilities.of(&gpt, &catalogue).developer_role, Some(true));
+        assert_eq!(of(&gpt).developer_role, Some(true));
         let local = target("ollama", Protocol::OpenAiChat, "llama");
-        assert_eq!(abilities.of(&local, &catalogue).developer_role, Some(false));
-    }
-
-    #[test]
-    fn only_who_is_asked_in_another_protocol_is_told() {
-        let of = |client| {
-            let target = target("anthropic", Protocol::AnthropicMessages, "claude-sonnet-4-5");
-            let mut plan = Plan::one(Arc::new(target), "x");
-            Abilities::default().tell(&mut plan, client, &Catalogue::builtin());
-            plan.chosen[0].target.caps.max_output_tokens
-        };
-        assert_eq!(of(Protocol::AnthropicMessages), None);
-        assert_eq!(of(Protocol::Gemini), Some(64_000));
+        assert_eq!(of(&local).developer_role, Some(false));
     }
 }

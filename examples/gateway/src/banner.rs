@@ -3,18 +3,20 @@
 use std::{fmt::Write as _, net::SocketAddr, path::Path};
 
 use tollgate_core::{Protocol, Secret};
-use tollgate_gateway::{Config, Provider, Source};
+use tollgate_gateway::{Config, Source};
+use tollgate_route::Provider;
 
 /// What a configuration means, a line per thing.
 pub(crate) fn summary(config: &Config) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "listen      {}", config.server.listen);
     let _ = writeln!(text, "providers   {}", source(config.source));
-    for provider in &config.names.providers {
+    for provider in &config.providers {
         let _ = writeln!(text, "  {:<12} {}", provider.name, speaks(provider));
     }
-    for (alias, targets) in &config.names.aliases {
-        let _ = writeln!(text, "model       {alias} = {}", targets.join(", "));
+    for (name, alias) in &config.aliases {
+        let targets: Vec<_> = alias.targets.iter().map(|target| &*target.name).collect();
+        let _ = writeln!(text, "model       {name} = {} ({})", targets.join(", "), alias.order);
     }
     let _ = writeln!(text, "keys        {} in the file", config.keys.len());
     text
@@ -69,7 +71,7 @@ pub(crate) fn started(
 }
 
 fn providers(config: &Config) -> String {
-    let names: Vec<_> = config.names.providers.iter().map(|p| &*p.name).collect();
+    let names: Vec<_> = config.providers.iter().map(|p| &*p.name).collect();
     match config.source {
         Source::Simulated => format!(
             "Simulated providers ({}): set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY for real ones.\n\n",
@@ -84,7 +86,7 @@ fn curls(config: &Config, base: &str, key: &str) -> String {
     let mut text = String::new();
     for example in &EXAMPLES {
         let speaks = |p: &&Provider| p.endpoints.iter().any(|e| e.protocol == example.protocol);
-        let Some(provider) = config.names.providers.iter().find(speaks) else { continue };
+        let Some(provider) = config.providers.iter().find(speaks) else { continue };
         let model = format!("{}/{}", provider.name, example.model);
         let whole = (example.path, example.body.to_owned());
         let streamed = match example.stream_path {

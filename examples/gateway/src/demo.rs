@@ -36,7 +36,7 @@ impl Demo {
             return Ok(());
         }
         let Running { address, key } = self.0.get_or_try_init(start).await?;
-        for provider in &mut config.names.providers {
+        for provider in &mut config.providers {
             for endpoint in &mut provider.endpoints {
                 endpoint.base_url = base_url(endpoint.protocol, &address.to_string()).parse()?;
             }

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use tokio::{sync::Notify, time::timeout};
 use tollgate_core::{Body, BoxError, Protocol, Target};
 use tollgate_keys::CredentialLayer;
+use tollgate_route::Provider;
 use tower::{Layer, Service, ServiceExt};
 
-use crate::{names::Provider, state::SharedState};
+use crate::state::SharedState;
 
 /// How often they are asked.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -58,7 +59,7 @@ where
     /// Asks each of them once, all at the same time.
     pub async fn refresh(&self) {
         let state = self.state.load_full();
-        let asked = state.names.providers.iter().filter(|provider| provider.discover);
+        let asked = state.router.providers().iter().filter(|provider| provider.discover);
         join_all(asked.map(|provider| self.ask(provider))).await;
     }
 
@@ -156,7 +157,7 @@ mod tests {
 
     fn known(state: &SharedState, provider: &str) -> Vec<String> {
         let state = state.load();
-        let known = state.names.provider(provider).unwrap().models.iter();
+        let known = state.router.provider(provider).unwrap().models.iter();
         known.map(ToString::to_string).collect()
     }
 
@@ -243,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn who_was_asked_and_is_another_by_now_is_not_told_of() {
         let state = state();
-        let asked = state.load().names.provider("ollama").unwrap().clone();
+        let asked = state.load().router.provider("ollama").unwrap().clone();
         let other = "[providers.ollama]\nbase_url = \"http://127.0.0.1:1/v1\"\n";
         let other = Config::parse("t.toml", other, false).unwrap();
         let next: State = other.state_after(Arc::new(MemoryKeys::new()), &state.load());

@@ -10,7 +10,6 @@ mod counts;
 mod discovery;
 mod logs;
 mod measures;
-mod names;
 mod reload;
 mod serve;
 mod signal;
@@ -27,7 +26,6 @@ pub use self::{
     discovery::Discovery,
     logs::Logs,
     measures::Measures,
-    names::{Endpoint, Names, Provider},
     reload::{Reload, StoredKeys, Watched},
     serve::{
         ClientBody, Limits, Network, Offer, Peer, Predecessor, Server, Tls, TlsError, TlsFiles,

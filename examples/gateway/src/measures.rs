@@ -2,6 +2,8 @@
 
 use metrics::gauge;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tollgate_core::Class;
+use tollgate_fallback::Counts as Attempts;
 use tollgate_store::SqliteStore;
 
 use crate::counts::Counts;
@@ -16,6 +18,7 @@ const SECONDS: [f64; 16] = [
 pub struct Measures {
     recorder: PrometheusHandle,
     counts: Counts,
+    attempts: Attempts,
     store: SqliteStore,
 }
 
@@ -23,14 +26,19 @@ impl Measures {
     /// Begins to count for the whole process.
     ///
     /// Errors: something else counts already.
-    pub fn install(counts: Counts, store: SqliteStore) -> Result<Self, BuildError> {
+    pub fn install(
+        counts: Counts,
+        attempts: Attempts,
+        store: SqliteStore,
+    ) -> Result<Self, BuildError> {
         let recorder = PrometheusBuilder::new().set_buckets(&SECONDS)?.install_recorder()?;
-        Ok(Self { recorder, counts, store })
+        Ok(Self { recorder, counts, attempts, store })
     }
 
     /// Returns what was counted so far.
     pub fn show(&self) -> String {
         self.edge();
+        self.fallback();
         self.books();
         self.recorder.run_upkeep();
         self.recorder.render()
@@ -42,6 +50,19 @@ impl Measures {
         gauge!("tollgate_panics_total").set(counts.panics() as f64);
         gauge!("tollgate_reloads_total").set(counts.reloads() as f64);
         gauge!("tollgate_reloads_failed_total").set(counts.reloads_failed() as f64);
+    }
+
+    fn fallback(&self) {
+        let counts = &self.attempts;
+        gauge!("tollgate_attempts_total").set(counts.attempts() as f64);
+        gauge!("tollgate_fallbacks_total").set(counts.fallbacks() as f64);
+        gauge!("tollgate_retries_total").set(counts.retries() as f64);
+        gauge!("tollgate_calls_refused_all_ejected_total").set(counts.refused() as f64);
+        gauge!("tollgate_retries_over_budget_total").set(counts.unaffordable() as f64);
+        for reason in Class::ALL {
+            let count = counts.ejections(reason);
+            gauge!("tollgate_ejections_total", "reason" => reason.as_str()).set(count as f64);
+        }
     }
 
     fn books(&self) {

@@ -13,6 +13,7 @@ use tokio::{
     sync::{Notify, watch},
     time::MissedTickBehavior,
 };
+use tollgate_fallback::FallbackLayer;
 use tollgate_gateway::{
     Books, Config, ConfigError, Counts, Discovery, Leaf, Measures, Offer, Options, Predecessor,
     Readiness, Reload, Server, ServerConfig, SharedState, Signal, Tls, Watched, bind, stack,
@@ -57,9 +58,12 @@ async fn run(options: &cli::Options) -> Result<(), Failed> {
 
     let (readiness, counts, cut) = (Readiness::ready(), Counts::default(), Signal::new());
     let state = SharedState::new(config.state(Arc::new(stored.clone())));
+    let fallback = FallbackLayer::new(state.load().board.clone());
+    let measures = Measures::install(counts.clone(), fallback.counts(), stored.clone())?;
     let edge = Options {
-        measures: Some(Measures::install(counts.clone(), stored.clone())?),
+        measures: Some(measures),
         books: Books::Store(Metrics::new(stored.clone())),
+        fallback: Some(fallback.clone()),
         ..stack_options(&config.server, &counts, &cut)
     };
     let background = edge.background.clone();

@@ -4,18 +4,12 @@ use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tollgate_catalog::{Catalogue, Occasion, Priced};
-use tollgate_core::{Call, Plan, Principal, Protocol, Refusal, Target, Usage};
+use tollgate_core::{Board, Plan, Protocol, Refusal, Target, Usage};
 use tollgate_keys::{Canonical, Credential, Credentials, KeyHash, KeyRecord, KeyStore};
 use tollgate_meter::Prices;
-use tollgate_route::Resolve;
+use tollgate_route::{Ask, Provider, Resolve, Router};
 
-use crate::{
-    abilities::Abilities,
-    names::{Names, Provider},
-    stack::Patience,
-    translation::Translation,
-    upstreams::Upstreams,
-};
+use crate::{stack::Patience, translation::Translation, upstreams::Upstreams};
 
 /// Credentials by the name targets call them and the protocol they are shown in.
 pub type CredentialsByName = HashMap<(Arc<str>, Protocol), Credential>;
@@ -29,8 +23,10 @@ pub struct State {
     pub own_prices: HashMap<Arc<str>, Catalogue>,
     /// How long whose answers are read on for clients that have left.
     pub drains: HashMap<Arc<str>, Duration>,
-    /// What model names mean.
-    pub names: Names,
+    /// What model names mean, and who answers to them.
+    pub router: Router,
+    /// How busy, fast and well the providers' deployments are; stays when the rest is replaced.
+    pub board: Board,
     /// What proves to the providers who pays.
     pub credentials: CredentialsByName,
     /// The keys of the file, then those of the data directory.
@@ -39,15 +35,13 @@ pub struct State {
     pub patience: Patience,
     /// The clients that reach the providers.
     pub upstreams: Upstreams,
-    /// What is said of models beyond the catalogue.
-    pub abilities: Abilities,
     /// How requests are translated.
     pub translation: Translation,
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("State").field("router", &self.router).finish_non_exhaustive()
     }
 }
 
@@ -76,10 +70,10 @@ impl SharedState {
     pub(crate) fn learn(&self, asked: &Provider, models: &[Arc<str>]) -> bool {
         let mut news = false;
         self.0.rcu(|state| {
-            let mut names = state.names.clone();
-            news = names.learn(asked, models);
+            let mut router = state.router.clone();
+            news = router.learn(asked, models);
             match news {
-                true => Arc::new(State { names, ..State::clone(state) }),
+                true => Arc::new(State { router, ..State::clone(state) }),
                 false => state.clone(),
             }
         });
@@ -94,7 +88,7 @@ impl SharedState {
 
 impl Canonical for SharedState {
     fn canonical<'a>(&self, asked: &'a str, protocol: Protocol) -> Cow<'a, str> {
-        self.load().names.canonical(asked, protocol)
+        self.load().router.canonical(asked, protocol)
     }
 }
 
@@ -105,11 +99,12 @@ impl KeyStore for SharedState {
 }
 
 impl Resolve for SharedState {
-    fn resolve(&self, call: &Call, principal: Option<&Principal>) -> Result<Plan, Refusal> {
-        let state = self.load();
-        let mut plan = state.names.resolve(call, principal)?;
-        state.abilities.tell(&mut plan, call.protocol, &state.catalogue);
-        Ok(plan)
+    fn resolve(&self, ask: &Ask<'_>) -> Result<Plan, Refusal> {
+        self.load().router.resolve(ask)
+    }
+
+    fn answered(&self, affinity: u64, target: &Target) {
+        self.load().router.answered(affinity, target);
     }
 }
 

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use tokio::time::Instant;
-use tollgate_core::{Call, Origin, Outcome};
-use tollgate_wire::{Caller, Fault, ORIGIN, dialect};
+use tollgate_core::{Call, Outcome};
+use tollgate_wire::{Caller, Fault, dialect};
 
 use super::{
     SseBody,
@@ -51,19 +51,13 @@ impl Client {
     }
 
     fn failed(&self, failed: Failed) -> Response<Bytes> {
-        if failed.refusal().is_some() {
-            return forwarded(failed);
-        }
-        if failed.is_forwardable() && !failed.fault.is_ours() {
-            return upstreams_own(failed);
-        }
-        let Failed { fault, failure, head, .. } = failed;
+        let class = match failed.refusal() {
+            Some(_) => failed.fault.class,
+            None => failed.failure.class,
+        };
         let caller = Caller { protocol: self.call.protocol, id: self.call.id };
-        let mut response = caller.answer(&fault.hiding_ours());
-        *response.extensions_mut() = head.extensions;
-        let extensions = response.extensions_mut();
-        extensions.get_or_insert_default::<Outcome>().ended(Some(failure.class));
-        extensions.insert(failure);
+        let mut response = failed.into_response(caller);
+        response.extensions_mut().get_or_insert_default::<Outcome>().ended(Some(class));
         response
     }
 
@@ -85,14 +79,6 @@ impl Client {
     }
 }
 
-/// Returns the answer as an inner layer or the upstream gave it.
-fn forwarded(failed: Failed) -> Response<Bytes> {
-    let mut response = Response::from_parts(failed.head, failed.body.joined());
-    let outcome = response.extensions_mut().get_or_insert_default::<Outcome>();
-    outcome.ended(Some(failed.fault.class));
-    response
-}
-
 /// Sets what keeps intermediaries from holding a stream back.
 pub(super) fn set_stream_headers<B>(response: &mut Response<B>) {
     let headers = response.headers_mut();
@@ -103,12 +89,3 @@ pub(super) fn set_stream_headers<B>(response: &mut Response<B>) {
 }
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
-
-/// Returns the upstream's error answer, marked as the upstream's.
-fn upstreams_own(failed: Failed) -> Response<Bytes> {
-    let failure = failed.failure.clone();
-    let mut response = forwarded(failed);
-    response.headers_mut().insert(ORIGIN, HeaderValue::from_static(Origin::Upstream.as_str()));
-    response.extensions_mut().insert(failure);
-    response
-}

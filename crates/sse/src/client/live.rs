@@ -119,6 +119,9 @@ impl<B> Live<B> {
 
     /// Reads what was pushed and releases it; whether the stream goes on.
     fn read(&mut self) -> bool {
+        if self.stream.is_ahead() {
+            return true;
+        }
         loop {
             self.release = self.stream.decoder.position();
             match self.stream.step() {
@@ -172,18 +175,27 @@ impl<B> Live<B> {
         }
         match complete {
             true => {
-                self.rest = None;
                 self.record.ended(None);
+                self.rest = None;
             }
             false => self.broken(&StreamError::truncated()),
         }
     }
 
-    /// Reads nothing more: the inner body is dropped.
+    /// Reads what came of a stream that was read further elsewhere; whether the stream goes on.
+    fn catch_up(&mut self) -> bool {
+        if !self.stream.is_ahead() {
+            return true;
+        }
+        self.stream.read_anew();
+        self.read()
+    }
+
+    /// Reads nothing more: the inner body is dropped, after it was written down why.
     fn stop(&mut self, class: Option<Class>) {
+        self.record.ended(class);
         self.rest = None;
         self.trailers = None;
-        self.record.ended(class);
     }
 
     fn error_event(&self, fault: &Fault) -> Bytes {
@@ -252,10 +264,19 @@ where
     fn take_in(&mut self, frame: Option<Result<Frame<Bytes>, B::Error>>) {
         let frame = match frame {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => return self.broken(&StreamError::from_boxed(error.into())),
+            Some(Err(error)) => {
+                let error = StreamError::from_boxed(error.into());
+                if self.catch_up() {
+                    self.broken(&error);
+                }
+                return;
+            }
             None => {
+                if self.catch_up() {
+                    self.complete();
+                }
                 self.rest = None;
-                return self.complete();
+                return;
             }
         };
         match frame.into_data() {

@@ -11,7 +11,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use super::*;
 use crate::{
-    Limits,
+    Gate, Gated, GatedBody, Limits,
     samples::{SAMPLES, Sample},
     scripted::{Scripted, trailers},
 };
@@ -574,4 +574,102 @@ fn everything_can_be_sent_and_shared() {
     send::<ResponseFuture<Inner, Full<Bytes>>>();
     send::<SseBody<Inner, Full<Bytes>>>();
     send::<crate::Gate<Full<Bytes>>>();
+}
+
+/// What a layer inside that gates makes of a stream.
+async fn gated_within(sample: &Sample, script: Scripted) -> Response<GatedBody<Scripted>> {
+    let (call, limits) = (sample.call(), Limits::default());
+    let Gated::Committed(mut response) = Gate::new(head(sample, script), &call).await else {
+        panic!("it has content");
+    };
+    let passed = response.body_mut().passed(&call, limits).unwrap();
+    assert!(!response.body().is_stream(), "its state is given away");
+    response.extensions_mut().insert(passed);
+    response
+}
+
+async fn outside_of<B>(sample: &Sample, response: Response<B>) -> (String, Outcome)
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<tollgate_core::BoxError> + std::fmt::Debug,
+{
+    let mut slot = Some(response);
+    let service = service_fn(move |_: Request<()>| {
+        std::future::ready(Ok::<_, Infallible>(slot.take().unwrap()))
+    });
+    let answer = SseLayer::new().layer(service).oneshot(sample.request()).await.unwrap();
+    let outcome = answer.extensions().get::<Outcome>().unwrap().clone();
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    (String::from_utf8(bytes.to_vec()).unwrap(), outcome)
+}
+
+#[tokio::test]
+async fn what_passed_a_gate_inside_is_not_held_again_and_ends_as_honestly() {
+    for sample in &SAMPLES {
+        let whole = sample.whole();
+        for cut in (1..whole.len()).filter(|at| whole.is_char_boundary(*at)) {
+            let script = Scripted::new([&whole[..cut], &whole[cut..]]);
+            let response = gated_within(sample, script).await;
+            let (text, outcome) = outside_of(sample, response).await;
+            assert_eq!((text, outcome.ending()), (whole.clone(), Some(None)));
+        }
+        let script = Scripted::new([sample.start, sample.content]).fails("reset");
+        let response = gated_within(sample, script).await;
+        let (text, outcome) = outside_of(sample, response).await;
+        broken_after(sample, &[sample.start, sample.content].concat(), &text);
+        assert_eq!(outcome.ending(), Some(Some(Class::ServerError)));
+    }
+}
+
+#[tokio::test]
+async fn what_stands_between_two_gates_may_change_the_bytes() {
+    for sample in &SAMPLES {
+        let whole = [sample.start, sample.content, sample.finish];
+        // Cut otherwise, and after the first content.
+        let response = gated_within(sample, Scripted::new(whole)).await;
+        let text = whole.concat();
+        let at = text.char_indices().nth(9).unwrap().0;
+        let other = |script: Scripted| {
+            let (parts, _) = Response::new(()).into_parts();
+            let mut other = Response::from_parts(parts, script);
+            *other.headers_mut() = response.headers().clone();
+            *other.extensions_mut() = response.extensions().clone();
+            other
+        };
+        let (seen, _) = outside_of(sample, other(Scripted::new([&text[..at], &text[at..]]))).await;
+        assert_eq!(seen, text);
+    }
+    for sample in SAMPLES.iter().filter(|sample| !sample.is_array()) {
+        // Other events, of which the first is the same, and which break off.
+        let response = gated_within(sample, Scripted::new([sample.start, sample.content])).await;
+        let events = [sample.start, sample.start, sample.content];
+        let changed = response.map(|_| Scripted::new(events));
+        let (seen, outcome) = outside_of(sample, changed).await;
+        broken_after(sample, &events.concat(), &seen);
+        assert_eq!(outcome.ending(), Some(Some(Class::ServerError)));
+        // Less than was read.
+        let response = gated_within(sample, Scripted::new([sample.start, sample.content])).await;
+        let (seen, _) = outside_of(sample, response.map(|_| Scripted::new([sample.start]))).await;
+        broken_after(sample, sample.start, &seen);
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_was_rendered_inside_is_not_rendered_again() {
+    for sample in &SAMPLES {
+        let script = Scripted::new([sample.error.trim_start_matches([',', '\r', '\n'])]);
+        let script = if sample.is_array() { Scripted::new(["["]) } else { script };
+        let call = sample.call();
+        let Gated::Failed(failed) = Gate::new(head(sample, script), &call).await else {
+            panic!("it has no content");
+        };
+        let caller = Caller { protocol: call.protocol, id: call.id };
+        let rendered = failed.into_response(caller);
+        let status = rendered.status();
+        let said = String::from_utf8(rendered.body().to_vec()).unwrap();
+        let (seen, outcome) = outside_of(sample, rendered.map(Full::new)).await;
+        assert!(status.is_server_error());
+        assert_eq!(seen, said);
+        assert!(outcome.ending().unwrap().is_some());
+    }
 }

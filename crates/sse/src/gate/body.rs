@@ -8,7 +8,9 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{Held, Stream};
+use tollgate_core::Call;
+
+use super::{Held, Limits, Passed, Stream};
 
 pin_project! {
     /// The body of an answer that passed the gate: what was held, as it came, and then the rest.
@@ -23,7 +25,7 @@ pin_project! {
     #[project = KindProj]
     #[derive(Debug)]
     enum Kind<B> {
-        Pass { #[pin] body: B },
+        Pass { #[pin] body: B, whole: bool },
         Opened { opened: Opened<B> },
     }
 }
@@ -61,8 +63,14 @@ impl What {
 }
 
 impl<B> GatedBody<B> {
-    pub(super) fn pass(body: B) -> Self {
-        Self { kind: Kind::Pass { body } }
+    /// Returns a body nobody looked into.
+    pub fn pass(body: B) -> Self {
+        Self { kind: Kind::Pass { body, whole: false } }
+    }
+
+    /// Returns the body of an answer somebody else has looked into.
+    pub(super) fn known(body: B, whole: bool) -> Self {
+        Self { kind: Kind::Pass { body, whole } }
     }
 
     pub(super) fn opened(opened: Opened<B>) -> Self {
@@ -76,7 +84,28 @@ impl<B> GatedBody<B> {
 
     /// Whether the answer is held whole: nothing of it can fail any more.
     pub fn is_whole(&self) -> bool {
-        matches!(&self.kind, Kind::Opened { opened } if opened.rest.is_none())
+        match &self.kind {
+            Kind::Pass { whole, .. } => *whole,
+            Kind::Opened { opened } => opened.rest.is_none(),
+        }
+    }
+
+    /// Returns what another gate may know of the answer to `call` to spare it a second reading.
+    /// `None` for a body nobody looked into, and for what is better read again.
+    pub fn passed(&mut self, call: &Call, limits: Limits) -> Option<Passed> {
+        let whole = self.is_whole();
+        let Kind::Opened { opened } = &mut self.kind else { return None };
+        match &mut opened.what {
+            What::Answer(_) => Some(Passed::answer(whole)),
+            What::Stream(_) if whole => None,
+            What::Stream(stream) => {
+                let held = stream.part(call, limits.event);
+                match std::mem::replace(&mut opened.what, What::Answer(held)) {
+                    What::Stream(stream) => Some(Passed::stream(stream)),
+                    What::Answer(_) => None,
+                }
+            }
+        }
     }
 
     /// Takes the stream out of its body, or gives the body back if it is none.
@@ -140,21 +169,21 @@ impl<B: Body<Data = Bytes>> Body for GatedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProj::Pass { body } => body.poll_frame(cx),
+            KindProj::Pass { body, .. } => body.poll_frame(cx),
             KindProj::Opened { opened } => opened.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Pass { body } => body.is_end_stream(),
+            Kind::Pass { body, .. } => body.is_end_stream(),
             Kind::Opened { opened } => opened.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Pass { body } => body.size_hint(),
+            Kind::Pass { body, .. } => body.size_hint(),
             Kind::Opened { opened } => opened.size_hint(),
         }
     }

@@ -6,13 +6,14 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Response, response::Parts};
 use http_body::{Body, Frame};
-use tollgate_core::{BoxError, Call, Failure, Frames, StreamError};
+use tollgate_core::{Attempt, BoxError, Call, Ending, Failure, Frames, StreamError};
 use tollgate_wire::Fault;
 
 use super::{
     Failed, Gated, GatedBody, Limits,
     body::{Opened, What},
     failure_of,
+    passed::{Known, Passed},
     verdict::{Entry, Hold, Verdict, bad_answer, fault_of},
 };
 
@@ -29,6 +30,7 @@ use super::{
 ///   that answers a call for a stream is passed on as JSON.
 /// - **An error answer** (any status that is not 2xx) is read, classified, and fails.
 /// - **Any other content type**, HTML from a CDN for instance, fails.
+/// - **What another gate let pass** ([`Passed`]) passes at once.
 /// - Operations without a model, answers without body (204, 205) and compressed answers pass
 ///   unread.
 ///
@@ -40,9 +42,10 @@ pub struct Gate<B> {
     call: Call,
     limits: Limits,
     /// What is none of the gate's business.
-    passing: Option<B>,
+    passing: Option<GatedBody<B>>,
     /// What is held. Neither this nor the other: an answer refused for its head.
     holding: Option<Holding<B>>,
+    attempt: Option<Attempt>,
 }
 
 #[derive(Debug)]
@@ -64,20 +67,31 @@ impl<B> Gate<B> {
 
     /// Holds `response` within `limits`.
     pub fn with_limits(response: Response<B>, call: &Call, limits: Limits) -> Self {
-        let (head, body) = response.into_parts();
-        let hold = |hold, body| Holding { hold, body: Some(Box::pin(body)), trailers: None };
-        let (passing, holding) = match Entry::of(&head, call, limits) {
-            Entry::Hold(kind) => (None, Some(hold(kind, body))),
-            Entry::Pass => (Some(body), None),
-            Entry::Wrong => (None, None),
+        let (mut head, body) = response.into_parts();
+        let (passing, holding) = match passed(&mut head, body) {
+            Ok(body) => (Some(body), None),
+            Err(body) => match Entry::of(&head, call, limits) {
+                Entry::Hold(hold) => {
+                    (None, Some(Holding { hold, body: Some(Box::pin(body)), trailers: None }))
+                }
+                Entry::Pass => (Some(GatedBody::pass(body)), None),
+                Entry::Wrong => (None, None),
+            },
         };
-        Self { head: Some(head), call: call.clone(), limits, passing, holding }
+        Self { head: Some(head), call: call.clone(), limits, passing, holding, attempt: None }
+    }
+
+    /// Tells `attempt` why it ends when the answer fails, before the body is dropped. Default: nobody
+    /// is told.
+    pub fn attempt(mut self, attempt: Attempt) -> Self {
+        self.attempt = Some(attempt);
+        self
     }
 
     /// Takes what the gate holds as the body of an answer that goes on.
     fn open(&mut self) -> GatedBody<B> {
         if let Some(body) = self.passing.take() {
-            return GatedBody::pass(body);
+            return body;
         }
         let holding = self.holding.take().expect("an answer refused for its head is not opened");
         let what = match holding.hold {
@@ -92,8 +106,11 @@ impl<B> Gate<B> {
         if let Verdict::Commit = verdict {
             return Gated::Committed(Response::from_parts(head, self.open()));
         }
-        let held = self.holding.take().map(|holding| holding.hold.into_held().into_vec());
-        let body = Frames::new(held.unwrap_or_default());
+        let (held, rest) = match self.holding.take() {
+            Some(Holding { hold, body, .. }) => (hold.into_held().into_vec(), body),
+            None => (Vec::new(), None),
+        };
+        let body = Frames::new(held);
         let whole = matches!(verdict, Verdict::Answered { whole: true });
         let (fault, failure) = match verdict {
             Verdict::Broken(error) => (Fault::from(&error), Some(Failure::from(error))),
@@ -102,7 +119,28 @@ impl<B> Gate<B> {
         };
         let written = head.extensions.get::<Failure>().cloned();
         let failure = written.or(failure).unwrap_or_else(|| failure_of(&fault));
+        if let Some(attempt) = &self.attempt {
+            attempt.end(Ending::Failed(failure.cause));
+        }
+        drop(rest);
         Gated::Failed(Box::new(Failed { fault, failure, head, body, whole }))
+    }
+}
+
+/// Returns the body of an answer that has passed another gate; the body itself if it has not.
+fn passed<B>(head: &mut Parts, body: B) -> Result<GatedBody<B>, B> {
+    let Some(passed) = head.extensions.get::<Passed>() else { return Err(body) };
+    if passed.is_failed() {
+        return Err(body);
+    }
+    let Some(Passed(known)) = head.extensions.remove() else { return Err(body) };
+    match (known.take_stream(), known) {
+        (Some(stream), _) => {
+            let what = What::Stream(stream);
+            Ok(GatedBody::opened(Opened { what, rest: Some(Box::pin(body)), trailers: None }))
+        }
+        (None, Known::Answer { whole }) => Ok(GatedBody::known(body, whole)),
+        (None, _) => Err(body),
     }
 }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tollgate_core::{Call, Frames, StreamError};
 use tollgate_wire::{Automaton, Seen, dialect};
 
+use super::passed::Ahead;
 use crate::{Decoder, Framing, Tail, map::undecodable};
 
 /// Frames in the order they came, and where in the stream the first of them starts.
@@ -60,6 +61,10 @@ impl Held {
     pub(crate) fn into_vec(self) -> Vec<Bytes> {
         self.frames.into()
     }
+
+    fn frames(&self) -> impl Iterator<Item = &Bytes> {
+        self.frames.iter()
+    }
 }
 
 /// A stream being read: what came, what of it are whole events, what they mean.
@@ -67,6 +72,8 @@ pub(crate) struct Stream {
     pub(crate) decoder: Decoder,
     pub(crate) automaton: Box<dyn Automaton>,
     pub(crate) held: Held,
+    /// `None` unless the reader is ahead of what came.
+    ahead: Option<Ahead>,
 }
 
 impl Stream {
@@ -75,12 +82,50 @@ impl Stream {
             decoder: Decoder::new(framing).limit(event_limit),
             automaton: dialect(call.protocol).automaton(call),
             held: Held::default(),
+            ahead: None,
         }
     }
 
+    /// Gives away what is held, to come again as frames of a body, and keeps what was read of it.
+    pub(super) fn part(&mut self, call: &Call, limit: usize) -> Held {
+        let held = std::mem::take(&mut self.held);
+        let frames = held.frames().cloned().collect();
+        self.ahead = Some(Ahead { frames, call: call.clone(), limit });
+        held
+    }
+
+    /// Whether more was read than came: until it has come nothing may be told of it.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
     pub(crate) fn push(&mut self, chunk: Bytes) {
+        if self.ahead.is_some() {
+            return self.expect(chunk);
+        }
         self.decoder.push(chunk.clone());
         self.held.push(chunk);
+    }
+
+    /// Takes in a chunk that was read before, or finds that it is not the same.
+    fn expect(&mut self, chunk: Bytes) {
+        let Some(ahead) = &mut self.ahead else { return };
+        let same = ahead.frames.pop_front().is_some_and(|frame| frame == chunk);
+        let met = ahead.frames.is_empty();
+        self.held.push(chunk);
+        match same {
+            true if met => self.ahead = None,
+            true => {}
+            false => self.read_anew(),
+        }
+    }
+
+    /// Forgets what was read ahead and reads what came instead.
+    pub(crate) fn read_anew(&mut self) {
+        let Some(Ahead { call, limit, .. }) = self.ahead.take() else { return };
+        let fresh = Self::new(self.decoder.framing(), &call, limit);
+        (self.decoder, self.automaton) = (fresh.decoder, fresh.automaton);
+        self.decoder.push(self.held.joined());
     }
 
     /// Reads the next event of what was pushed; `None` if there is none.

@@ -3,13 +3,15 @@
 mod body;
 mod future;
 mod held;
+mod passed;
 mod verdict;
 
-use http::response::Parts;
-use tollgate_core::{Cause, Failure, Frames, Refusal};
-use tollgate_wire::Fault;
+use bytes::Bytes;
+use http::{HeaderValue, Response, response::Parts};
+use tollgate_core::{Cause, Failure, Frames, Origin, Refusal};
+use tollgate_wire::{Caller, Fault, ORIGIN};
 
-pub use self::{body::GatedBody, future::Gate, verdict::Media};
+pub use self::{body::GatedBody, future::Gate, passed::Passed, verdict::Media};
 pub(crate) use self::{
     body::StreamParts,
     held::{Held, Stream},
@@ -74,6 +76,37 @@ impl Failed {
             && self.head.extensions.get::<Failure>().is_none()
             && !self.head.headers.contains_key(http::header::CONTENT_ENCODING)
             && tollgate_wire::json::is_valid(&self.body.joined())
+    }
+
+    /// Returns the error as `caller` is to see it.
+    ///
+    /// What an inner layer refused stays as it was rendered, and the upstream's own JSON too unless
+    /// it speaks of the gateway's credential or quota; anything else is rendered in the caller's
+    /// protocol. The [`Failure`] travels along, and that the answer needs no second rendering.
+    pub fn into_response(self, caller: Caller) -> Response<Bytes> {
+        let is_rendered = self.refusal().is_some() || self.is_rendered();
+        let is_upstreams_own = !is_rendered && self.is_forwardable() && !self.fault.is_ours();
+        let Self { fault, failure, mut head, body, .. } = self;
+        let facts = &mut head.extensions;
+        facts.insert(Passed::failed());
+        if is_rendered {
+            return Response::from_parts(head, body.joined());
+        }
+        facts.insert(failure);
+        facts.insert(fault.clone());
+        if is_upstreams_own {
+            let upstream = HeaderValue::from_static(Origin::Upstream.as_str());
+            head.headers.insert(ORIGIN, upstream);
+            return Response::from_parts(head, body.joined());
+        }
+        let mut response = caller.answer(&fault.hiding_ours());
+        *response.extensions_mut() = head.extensions;
+        response
+    }
+
+    /// Whether another gate's owner has rendered it.
+    fn is_rendered(&self) -> bool {
+        self.head.extensions.get::<Passed>().is_some_and(Passed::is_failed)
     }
 }
 

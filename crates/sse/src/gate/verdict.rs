@@ -230,6 +230,9 @@ pub(super) fn fault_of(head: &Parts, body: &[u8], call: &Call) -> Fault {
     if let Some(refusal) = head.extensions.get::<Refusal>() {
         return refusal.into();
     }
+    if let Some(fault) = head.extensions.get::<Fault>() {
+        return fault.clone();
+    }
     match head.extensions.get::<Failure>() {
         Some(failure) => failure.into(),
         None => dialect(call.protocol).classify(head.status, &head.headers, body),

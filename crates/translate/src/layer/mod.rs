@@ -83,9 +83,9 @@ mod answer;
 mod body;
 mod fetch;
 mod future;
+mod lane;
 #[allow(clippy::module_inception, reason = "each layer's parts have the same names")]
 mod layer;
-mod lane;
 mod request;
 mod service;
 

@@ -54,11 +54,7 @@ pub(super) struct Waiting {
 /// Reads a request, and writes it unless something must be fetched and `fetches`.
 ///
 /// Errors: what the caller did wrong, or asks for and cannot be carried.
-pub(super) fn begin(
-    lane: Lane,
-    request: Request<Body>,
-    fetches: bool,
-) -> Result<Next, Refused> {
+pub(super) fn begin(lane: Lane, request: Request<Body>, fetches: bool) -> Result<Next, Refused> {
     let (parts, body) = request.into_parts();
     let text = body.frames().map(Frames::joined).unwrap_or_default();
     match read(&lane, &parts, &text, fetches) {
@@ -171,9 +167,7 @@ fn send(
     parts.uri = at(parts.uri, &path);
     rewrite(&mut parts.headers, lane.call.protocol, inner.stream, frames.len());
     for (name, value) in outgoing.headers {
-        parts
-            .headers
-            .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        parts.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     parts.extensions.insert(inner.clone());
     let attempt = parts.extensions.get::<Attempt>().cloned();

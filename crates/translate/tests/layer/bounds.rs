@@ -7,7 +7,10 @@ use http::{Request, Response};
 use serde_json::{Value, json};
 use tollgate_core::{Body, Protocol};
 use tollgate_testkit::{ScriptBody, Upstream};
-use tollgate_translate::{TranslateLayer, layer::{ResponseFuture, NoFetch, Translate, TranslateBody}};
+use tollgate_translate::{
+    TranslateLayer,
+    layer::{NoFetch, ResponseFuture, Translate, TranslateBody},
+};
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use crate::samples::{self, SAMPLES};
@@ -46,9 +49,8 @@ async fn alone_in_front_of_axum() {
     let app = Router::new()
         .route("/v1/chat/completions", post(complete))
         .route("/hello", post(|| async { "hello" }));
-    let service = ServiceBuilder::new()
-        .layer(TranslateLayer::to(Protocol::OpenAiChat))
-        .service(app);
+    let service =
+        ServiceBuilder::new().layer(TranslateLayer::to(Protocol::OpenAiChat)).service(app);
     for client in &SAMPLES {
         let request = samples::post(client.path, client.request).map(axum::body::Body::new);
         let response = service.clone().oneshot(request).await.unwrap();

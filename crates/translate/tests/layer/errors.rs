@@ -52,7 +52,10 @@ async fn a_rejected_credential_is_the_clients_unless_it_is_ours() {
     let server = Upstream::always(Answer::json(401, rejected));
     let layer = || TranslateLayer::to(Protocol::OpenAiChat);
     let seen = ask(layer(), &server, post(messages.path, messages.request)).await;
-    assert_eq!((seen.status.as_u16(), seen.at("/error/type")), (401, "authentication_error".into()));
+    assert_eq!(
+        (seen.status.as_u16(), seen.at("/error/type")),
+        (401, "authentication_error".into())
+    );
     let mut request = post(gemini.path, gemini.request);
     request.extensions_mut().insert(target(Protocol::OpenAiChat, "m"));
     let seen = ask(layer(), &server, request).await;

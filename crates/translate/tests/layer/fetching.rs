@@ -7,7 +7,9 @@ use std::{
 
 use tollgate_core::{Protocol, Refusal};
 use tollgate_testkit::{Answer, Upstream};
-use tollgate_translate::{Fetched, Policy, TranslateLayer, Wanted, layer::FetchFailed, model::MediaKind};
+use tollgate_translate::{
+    Fetched, Policy, TranslateLayer, Wanted, layer::FetchFailed, model::MediaKind,
+};
 
 use crate::samples::{SAMPLES, Seen, ask, asked, post};
 
@@ -96,8 +98,10 @@ async fn nobody_fetches_a_hundred_addresses() {
     let parts: Vec<_> = (0..40)
         .map(|i| format!(r#"{{"type":"image_url","image_url":{{"url":"https://e.org/{i}"}}}}"#))
         .collect();
-    let body =
-        format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{}]}}]}}"#, parts.join(","));
+    let body = format!(
+        r#"{{"model":"m","messages":[{{"role":"user","content":[{}]}}]}}"#,
+        parts.join(",")
+    );
     let server = Upstream::always(Answer::json(200, "{}"));
     let fetch = |_: Wanted| -> Ready<Result<Fetched, FetchFailed>> { panic!("nothing to fetch") };
     let layer = TranslateLayer::to(Protocol::Gemini).fetch(fetch);

@@ -118,7 +118,8 @@ async fn a_stream_that_fails_before_its_content_is_an_error_answer() {
 #[tokio::test]
 async fn what_went_wrong_further_in_is_told_with_its_reason() {
     let [chat, _, messages, _] = &SAMPLES;
-    let idle = || StreamError::new(Class::Timeout, "nothing came for 2 minutes").code("idle_timeout");
+    let idle =
+        || StreamError::new(Class::Timeout, "nothing came for 2 minutes").code("idle_timeout");
     let broken = Script::new(chat.events).fail(idle);
     let (seen, _) = streamed(messages, chat, Answer::sse(broken)).await;
     let (_, error, _) = judged(messages, &seen);
@@ -195,7 +196,13 @@ async fn the_client_side_around_it_changes_nothing() {
             let text = response.into_body().collect().await.unwrap().to_bytes();
             let ids = |text: &str| text.lines().filter(|line| !line.contains("error")).count();
             let text = std::str::from_utf8(&text).unwrap();
-            assert_eq!(ids(text), ids(alone.text()), "{} to {}", client.protocol, upstream.protocol);
+            assert_eq!(
+                ids(text),
+                ids(alone.text()),
+                "{} to {}",
+                client.protocol,
+                upstream.protocol
+            );
         }
     }
 }
@@ -213,7 +220,10 @@ async fn the_bodies_keep_the_body_contract() {
         let make = || {
             let service = TranslateLayer::to(chat.protocol).layer(stream.clone());
             let request = post(messages.stream_path, messages.stream_request);
-            futures_util::FutureExt::now_or_never(service.oneshot(request)).unwrap().unwrap().into_body()
+            futures_util::FutureExt::now_or_never(service.oneshot(request))
+                .unwrap()
+                .unwrap()
+                .into_body()
         };
         body_contract(make).await;
     }
@@ -221,7 +231,10 @@ async fn the_bodies_keep_the_body_contract() {
         let service = TranslateLayer::to(chat.protocol)
             .layer(Upstream::always(Answer::sse(whole(chat).split_every(9))));
         let request = post(chat.stream_path, chat.stream_request);
-        futures_util::FutureExt::now_or_never(service.oneshot(request)).unwrap().unwrap().into_body()
+        futures_util::FutureExt::now_or_never(service.oneshot(request))
+            .unwrap()
+            .unwrap()
+            .into_body()
     };
     body_contract(same).await;
 }

@@ -107,7 +107,8 @@ mod tests {
     #[tokio::test]
     async fn a_name_must_stand_for_public_addresses_alone() {
         assert_eq!(resolved(&["1.1.1.1", "2606:4700::1"], &[]).await, Some(2));
-        for private in ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "::ffff:10.0.0.1", "fd00::1"]
+        for private in
+            ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "::ffff:10.0.0.1", "fd00::1"]
         {
             assert_eq!(resolved(&[private], &[]).await, None, "{private}");
             assert_eq!(resolved(&["1.1.1.1", private], &[]).await, None, "{private} among others");

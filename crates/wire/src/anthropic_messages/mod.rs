@@ -1,5 +1,6 @@
 //! Anthropic Messages.
 
+mod content;
 mod error;
 mod stream;
 
@@ -12,6 +13,7 @@ use self::stream::MessagesStream;
 use crate::{
     Automaton, Dialect, Fault, ModelCard, Rendered, Route,
     aim::aim_body,
+    content::{Content, opening_text, opening_turns},
     date,
     json::{self, Object},
     members,
@@ -80,10 +82,10 @@ impl Dialect for AnthropicMessages {
             "stream" => return members::stream(value, peek),
             "max_tokens" => members::limit(value, peek),
             "tools" => members::tools(value, peek),
-            "output_format" => peek.needs.structured_output |= !json::is_blank(value),
+            "output_format" => follows_schema(!json::is_blank(value), peek),
             "output_config" => {
                 let says = |key| json::member(value, key).is_some_and(|v| !json::is_blank(v));
-                peek.needs.structured_output |= says("format");
+                follows_schema(says("format"), peek);
                 peek.needs.reasoning |= says("effort");
             }
             "thinking" => {
@@ -93,6 +95,18 @@ impl Dialect for AnthropicMessages {
             _ => {}
         }
         Ok(())
+    }
+
+    fn read_content(&self, key: &str, value: &[u8], content: &mut Content) {
+        content::read(key, value, content);
+    }
+
+    fn read_opening(&self, key: &str, value: &[u8], take: &mut dyn FnMut(&[u8])) {
+        match key {
+            "system" => opening_text(value, take),
+            "messages" => opening_turns(value, "content", take),
+            _ => {}
+        }
     }
 
     fn automaton(&self, _: &Call) -> Box<dyn Automaton> {
@@ -134,6 +148,12 @@ impl Dialect for AnthropicMessages {
     fn render_model(&self, card: &ModelCard) -> Bytes {
         model(card).to_string().into()
     }
+}
+
+/// This protocol knows no structured answer without a schema.
+fn follows_schema(said: bool, peek: &mut Peek) {
+    peek.needs.structured_output |= said;
+    peek.needs.schema |= said;
 }
 
 fn model(card: &ModelCard) -> Value {

@@ -1,6 +1,7 @@
 //! Gemini generateContent.
 
 mod aim;
+mod content;
 mod error;
 mod stream;
 
@@ -12,6 +13,7 @@ use tollgate_core::{Body, Call, Operation, Protocol, Refusal};
 use self::stream::GenerateStream;
 use crate::{
     Automaton, Dialect, Fault, ModelCard, Rendered, Route,
+    content::{Content, opening_text, opening_turns},
     json::{self, Object},
     members,
     path::decoded,
@@ -66,17 +68,35 @@ impl Dialect for Gemini {
     }
 
     fn reads_member(&self, key: &str) -> bool {
-        matches!(key, "generationConfig" | "generation_config" | "tools")
+        matches!(
+            key,
+            "generationConfig" | "generation_config" | "tools" | "cachedContent" | "cached_content"
+        )
     }
 
     fn read_member(&self, key: &str, value: &[u8], peek: &mut Peek) -> Result<(), String> {
         match key {
             "tools" => members::tools(value, peek),
+            "cachedContent" | "cached_content" => peek.needs.state |= !json::is_blank(value),
             _ => Object::new(value)
                 .map_while(Result::ok)
                 .for_each(|(key, value)| read_config(&key, value, peek)),
         }
         Ok(())
+    }
+
+    fn read_content(&self, key: &str, value: &[u8], content: &mut Content) {
+        content::read(key, value, content);
+    }
+
+    fn read_opening(&self, key: &str, value: &[u8], take: &mut dyn FnMut(&[u8])) {
+        match key {
+            "systemInstruction" | "system_instruction" => {
+                opening_text(json::member(value, "parts").unwrap_or_default(), take);
+            }
+            "contents" => opening_turns(value, "parts", take),
+            _ => {}
+        }
     }
 
     fn automaton(&self, call: &Call) -> Box<dyn Automaton> {
@@ -151,6 +171,7 @@ fn read_config(key: &str, value: &[u8], peek: &mut Peek) {
         | "response_json_schema"
         | "_responseJsonSchema" => {
             peek.needs.structured_output |= !json::is_null(value);
+            peek.needs.schema |= !json::is_null(value);
         }
         "thinkingConfig" | "thinking_config" => peek.needs.reasoning |= asks_thinking(value),
         _ => {}
@@ -246,7 +267,7 @@ mod tests {
     fn reads_its_configuration_in_both_spellings() {
         let camel = read(
             r#"{"generationConfig":{"maxOutputTokens":"7","candidateCount":2,
-               "responseMimeType":"application/json","thinkingConfig":{"thinkingBudget":-1}},
+               "responseJsonSchema":{},"thinkingConfig":{"thinkingBudget":-1}},
                "tools":[{"googleSearch":{}}]}"#,
         );
         assert_eq!((camel.output_limit, camel.candidates), (Some(7), Some(2)));

@@ -1,5 +1,6 @@
 //! OpenAI Chat Completions (and embeddings), and every server compatible with it.
 
+mod content;
 mod stream;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use self::stream::ChatStream;
 use crate::{
     Automaton, Dialect, Fault, ModelCard, Rendered, Route,
     aim::aim_body,
+    content::{Content, opening_turns},
     json::{self, Object},
     members, openai,
     path::decoded,
@@ -81,6 +83,7 @@ impl Dialect for OpenAiChat {
             "tools" | "functions" => members::tools(value, peek),
             "response_format" => {
                 peek.needs.structured_output = members::says_other_than(value, "type", "text");
+                peek.needs.schema = members::says(value, "type", "json_schema");
             }
             "reasoning_effort" => {
                 peek.needs.reasoning |= json::string(value).is_some_and(|effort| effort != "none");
@@ -91,6 +94,18 @@ impl Dialect for OpenAiChat {
             _ => {}
         }
         Ok(())
+    }
+
+    fn read_content(&self, key: &str, value: &[u8], content: &mut Content) {
+        content::read(key, value, content);
+    }
+
+    fn read_opening(&self, key: &str, value: &[u8], take: &mut dyn FnMut(&[u8])) {
+        match key {
+            "prompt_cache_key" => take(value),
+            "messages" => opening_turns(value, "content", take),
+            _ => {}
+        }
     }
 
     fn automaton(&self, call: &Call) -> Box<dyn Automaton> {

@@ -1,5 +1,6 @@
 //! OpenAI Responses.
 
+mod content;
 mod stream;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use self::stream::ResponsesStream;
 use crate::{
     Automaton, Dialect, Fault, ModelCard, Rendered, Route,
     aim::aim_body,
+    content::{Content, opening_text, opening_turns},
     json::{self, Object},
     members, openai,
     peek::Peek,
@@ -68,6 +70,8 @@ impl Dialect for OpenAiResponses {
                 | "usage"
                 | "user"
                 | "safety_identifier"
+                | "previous_response_id"
+                | "conversation"
         )
     }
 
@@ -80,6 +84,7 @@ impl Dialect for OpenAiResponses {
             "text" => {
                 let format = json::member(value, "format").unwrap_or_default();
                 peek.needs.structured_output = members::says_other_than(format, "type", "text");
+                peek.needs.schema = members::says(format, "type", "json_schema");
             }
             "reasoning" => {
                 let effort = json::member(value, "effort").and_then(json::string);
@@ -88,10 +93,25 @@ impl Dialect for OpenAiResponses {
                     && effort.as_deref() != Some("none");
             }
             "usage" => peek.asks_cost = true,
+            "previous_response_id" | "conversation" => peek.needs.state |= !json::is_blank(value),
             "user" | "safety_identifier" => members::user(Some(value), key != "user", peek),
             _ => {}
         }
         Ok(())
+    }
+
+    fn read_content(&self, key: &str, value: &[u8], content: &mut Content) {
+        content::read(key, value, content);
+    }
+
+    fn read_opening(&self, key: &str, value: &[u8], take: &mut dyn FnMut(&[u8])) {
+        match key {
+            "prompt_cache_key" => take(value),
+            "instructions" => opening_text(value, take),
+            "input" if value.starts_with(b"[") => opening_turns(value, "content", take),
+            "input" => opening_text(value, take),
+            _ => {}
+        }
     }
 
     fn automaton(&self, _: &Call) -> Box<dyn Automaton> {

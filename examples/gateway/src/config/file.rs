@@ -294,13 +294,55 @@ pub(crate) struct Provider {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Alias {
-    /// `provider/model`, at least one.
+    /// `provider/model`, at least one; or a table with its `target` and `weight`. In a name with a
+    /// `*`, a `*` here is what that stood for.
     #[schemars(length(min = 1))]
-    pub(crate) targets: Vec<String>,
-    /// In which order they are asked. Only the first way has an effect in this version.
+    pub(crate) targets: Vec<AliasTarget>,
+    /// In which order they are asked: as listed, by chance in proportion to their weights, the
+    /// cheapest for the very request first, the fastest first, the less busy of two first, or all
+    /// three together.
     #[serde(default)]
     #[schemars(extend("default" = "priority"))]
     pub(crate) routing: Routing,
+}
+
+/// A target of an alias, by name alone or with its share.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected `provider/model` or a table of `target` and `weight`")]
+#[schemars(inline)]
+pub(crate) enum AliasTarget {
+    Name(String),
+    Weighted(Weighted),
+}
+
+/// A target with its share.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Weighted {
+    target: String,
+    #[serde(default = "one")]
+    weight: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl AliasTarget {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Weighted(weighted) => &weighted.target,
+        }
+    }
+
+    pub(crate) fn weight(&self) -> u32 {
+        match self {
+            Self::Name(_) => one(),
+            Self::Weighted(weighted) => weighted.weight,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]

@@ -4,6 +4,7 @@
 //! it, the keys found in the environment switch their providers on; without any, the built-in
 //! simulated providers serve.
 
+mod aliases;
 mod capabilities;
 mod file;
 mod hosts;
@@ -17,7 +18,7 @@ mod store;
 mod translate;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -25,13 +26,14 @@ use std::{
 };
 
 use tollgate_catalog::Catalogue;
+use tollgate_core::Board;
 use tollgate_keys::{KeyStore, MemoryKeys};
+use tollgate_route::{Affinity, Alias, Provider, Router};
 
 use self::file::File;
 pub use self::{providers::Source, schema::schema, server::ServerConfig, store::StoreConfig};
 use crate::{
     abilities::Abilities,
-    names::Names,
     stack::Patience,
     state::{CredentialsByName, State},
     translation::Translation,
@@ -68,8 +70,10 @@ pub struct Config {
     pub deadlines: Deadlines,
     /// What differs with a provider, by its name.
     pub provider_deadlines: HashMap<Arc<str>, Deadlines>,
-    /// What names mean.
-    pub names: Names,
+    /// Who may be asked, in order of precedence for bare names.
+    pub providers: Vec<Provider>,
+    /// What names of one's own mean.
+    pub aliases: BTreeMap<Box<str>, Alias>,
     /// Credentials of the providers.
     pub credentials: CredentialsByName,
     /// How the providers are reached.
@@ -148,15 +152,15 @@ impl Config {
 
     fn resolve(file: &File, demo: bool) -> Result<Self, Wrong> {
         let providers = providers::resolve(file, demo)?;
-        let names = providers::names(providers.list, &file.models);
-        providers::check_targets(&names)?;
+        let aliases = aliases::resolve(&file.models, &providers.list)?;
         let keys = keys::resolve(&file.keys)?;
         let server = server::resolve(&file.server)?;
         Ok(Self {
             server,
             deadlines: file.deadlines.into(),
             provider_deadlines: provider_deadlines(file),
-            names,
+            providers: providers.list,
+            aliases,
             credentials: providers.credentials,
             ways: providers.ways,
             files: files(file),
@@ -174,20 +178,44 @@ impl Config {
 
     /// Returns what the stack runs on, with `stored` keys beside those of the file.
     pub fn state(&self, stored: Arc<dyn KeyStore>) -> State {
-        self.state_with(stored, &Upstreams::default())
+        self.state_with(stored, &Upstreams::default(), Board::new(), Affinity::default())
     }
 
     /// Returns the same for a gateway that runs on `before`: what is reached as it was keeps its
     /// connections and the models that are known of it.
     pub fn state_after(&self, stored: Arc<dyn KeyStore>, before: &State) -> State {
-        let mut state = self.state_with(stored, &before.upstreams);
-        state.names.remember(&before.names);
+        let (board, affinity) = (before.board.clone(), before.router.remembered().clone());
+        let mut state = self.state_with(stored, &before.upstreams, board, affinity);
+        state.router.remember(&before.router);
         state
     }
 
-    fn state_with(&self, stored: Arc<dyn KeyStore>, before: &Upstreams) -> State {
+    /// Who answers to which name, as `board` and `affinity` know of those who did.
+    fn router(&self, board: Board, affinity: Affinity) -> Router {
+        let providers = self.providers.iter().cloned().map(|mut provider| {
+            provider.catalogue = self.own_prices.get(&provider.name).cloned();
+            provider
+        });
+        let abilities = self.abilities.clone();
+        Router::new(providers)
+            .aliases(self.aliases.clone())
+            .catalogue(self.catalogue.clone())
+            .board(board)
+            .affinity(affinity)
+            .translates(true)
+            .abilities(move |target, caps| abilities.tell(target, caps))
+    }
+
+    fn state_with(
+        &self,
+        stored: Arc<dyn KeyStore>,
+        before: &Upstreams,
+        board: Board,
+        affinity: Affinity,
+    ) -> State {
         State {
-            names: self.names.clone(),
+            router: self.router(board.clone(), affinity),
+            board,
             credentials: self.credentials.clone(),
             catalogue: self.catalogue.clone(),
             own_prices: self.own_prices.clone(),
@@ -195,7 +223,6 @@ impl Config {
             keys: vec![Arc::new(self.keys.clone()), stored],
             patience: self.patience(),
             upstreams: Upstreams::new(&self.ways, before),
-            abilities: self.abilities.clone(),
             translation: self.translation.clone(),
         }
     }
@@ -204,7 +231,13 @@ impl Config {
         let usual = self.deadlines.over(tollgate_sse::Deadlines::default());
         let own = self.provider_deadlines.iter();
         let providers = own.map(|(name, own)| (name.clone(), (own.over(usual), own.total)));
-        Patience { usual, total: self.deadlines.total, providers: providers.collect() }
+        let with_others = Patience::default().with_others;
+        Patience {
+            usual,
+            with_others: with_others.filter(|_| self.deadlines.first_content.is_none()),
+            total: self.deadlines.total,
+            providers: providers.collect(),
+        }
     }
 }
 
@@ -255,14 +288,6 @@ fn warnings(file: &File) -> Vec<String> {
     ];
     silent
         .extend(sections.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
-    for (name, alias) in &file.models {
-        if alias.targets.len() > 1 {
-            silent.push(format!("models.{name}.targets after the first"));
-        }
-        if alias.routing != file::Routing::Priority {
-            silent.push(format!("models.{name}.routing"));
-        }
-    }
     silent.into_iter().map(|what| format!("`{what}` has no effect in this version")).collect()
 }
 
@@ -282,14 +307,14 @@ mod tests {
         let config = Config::parse("t.toml", "", true).unwrap();
         assert_eq!(config.source, Source::Simulated);
         assert_eq!(config.server.listen, "127.0.0.1:4000");
-        assert_eq!(config.names.providers.len(), 3);
+        assert_eq!(config.providers.len(), 3);
     }
 
     #[test]
     fn a_local_server_needs_a_url_and_no_key() {
         let config = Config::parse("t.toml", LOCAL, false).unwrap();
         assert_eq!(config.source, Source::File);
-        assert_eq!(&*config.names.providers[0].name, "local");
+        assert_eq!(&*config.providers[0].name, "local");
     }
 
     #[test]

@@ -22,12 +22,12 @@ pub(super) fn own(
     file: &File,
     free: &[(Arc<str>, &'static str)],
 ) -> Result<HashMap<Arc<str>, Catalogue>, Wrong> {
-    let nothing = |kind: &str| Catalogue::empty().with_free(kind);
+    let known = catalogue(file)?;
     let mut own: HashMap<_, _> =
-        free.iter().map(|(name, kind)| (name.clone(), nothing(kind))).collect();
+        free.iter().map(|(name, kind)| (name.clone(), known.with_free(*kind))).collect();
     for (name, provider) in file.providers.iter().filter(|(_, p)| !p.price.is_empty()) {
         let kind = provider.kind.as_deref().unwrap_or(name);
-        let mut catalogue = catalogue(file)?;
+        let mut catalogue = known.clone();
         for (model, rates) in &provider.price {
             let path = || format!("providers.{name}.price.{model}");
             let pairs = rates.iter().map(|(component, rate)| (component.as_str(), rate.as_str()));

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use http::{HeaderName, Uri};
-use indexmap::IndexMap;
 use tollgate_core::{Protocol, Secret};
 use tollgate_keys::Credential;
+use tollgate_route::{DataPolicy, Endpoint, Provider};
 use tollgate_upstream::{Auth, Hosting, PRESETS, Place, Preset, preset, transport};
 
 use super::{
@@ -14,7 +14,6 @@ use super::{
     parse::nearest,
 };
 use crate::{
-    names::{Endpoint, Names, Provider},
     state::CredentialsByName,
     upstreams::{Way, Ways},
 };
@@ -144,16 +143,15 @@ impl Resolved {
                 self.credentials.insert((deployment.clone(), *protocol), credential);
             }
         }
-        let aliases = if preset.name == name { preset.aliases.to_vec() } else { Vec::new() };
-        self.list.push(Provider {
-            name: name.into(),
-            kind: preset.name.into(),
-            aliases,
-            endpoints,
-            deployments,
-            models: Vec::new(),
-            discover: false,
-        });
+        let mut provider = Provider::new(name).kind(preset.name).deployments(deployments);
+        provider.endpoints = endpoints;
+        if preset.name == name {
+            provider.aliases = preset.aliases.to_vec();
+        }
+        if preset.local {
+            provider.data = DataPolicy::OWN;
+        }
+        self.list.push(provider);
     }
 }
 
@@ -316,34 +314,4 @@ fn secrets(path: &str, preset: &Preset, provider: &file::Provider) -> Result<Vec
 fn from_environment(preset: &Preset) -> Option<Secret> {
     let set = preset.env.iter().find_map(|name| std::env::var(name).ok());
     set.map(Secret::new).filter(|key| !key.expose().is_empty())
-}
-
-/// What names mean: the providers, and the aliases of the file.
-pub(super) fn names(providers: Vec<Provider>, aliases: &IndexMap<String, file::Alias>) -> Names {
-    let aliases = aliases.iter().map(|(name, a)| (name.as_str().into(), a.targets.clone()));
-    Names { providers, aliases: aliases.collect() }
-}
-
-/// Every target of an alias must name a provider that is there.
-pub(super) fn check_targets(names: &Names) -> Result<(), Wrong> {
-    let known: Vec<_> = names.providers.iter().map(|p| &*p.name).collect();
-    for (alias, targets) in &names.aliases {
-        if targets.is_empty() {
-            return Err(Wrong::new(format!("models.{alias}.targets"), "names no target"));
-        }
-        for (i, target) in targets.iter().enumerate() {
-            let path = || format!("models.{alias}.targets[{i}]");
-            let Some((provider, model)) = target.split_once('/') else {
-                let message = format!("`{target}` is not of the form `provider/model`");
-                return Err(Wrong::new(path(), message));
-            };
-            if names.provider(provider).is_none() {
-                let hint = nearest(provider, known.iter().copied());
-                let hint = hint.map(|near| format!("; did you mean `{near}/{model}`?"));
-                let message = format!("no provider `{provider}`{}", hint.unwrap_or_default());
-                return Err(Wrong::new(path(), message));
-            }
-        }
-    }
-    Ok(())
 }

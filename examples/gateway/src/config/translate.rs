@@ -8,9 +8,10 @@ use crate::translation::Translation;
 
 /// What the section says.
 pub(super) fn resolve(file: &file::Translate) -> Translation {
-    let fetcher = file.fetch.unwrap_or(true).then(|| {
-        Fetcher::new().http(file.fetch_http).hosts(file.fetch_hosts.iter().cloned())
-    });
+    let fetcher = file
+        .fetch
+        .unwrap_or(true)
+        .then(|| Fetcher::new().http(file.fetch_http).hosts(file.fetch_hosts.iter().cloned()));
     let policy = Policy { strict: file.strict, drop_media: file.media == Untaken::Drop };
     Translation { policy, fetcher }
 }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tokio_util::task::TaskTracker;
 use tollgate_core::{Body, BoxError, Target};
+use tollgate_fallback::FallbackLayer;
 use tollgate_keys::{CredentialLayer, KeyLayer};
 use tollgate_meter::{MeterLayer, Work};
 use tollgate_route::RouteLayer;
@@ -52,6 +53,8 @@ pub struct Options {
     pub measures: Option<Measures>,
     /// Where charges go. Default: nowhere.
     pub books: Books,
+    /// How further targets are asked. Default: as [`FallbackLayer::new`] on the state's board does.
+    pub fallback: Option<FallbackLayer>,
 }
 
 impl Default for Options {
@@ -65,6 +68,7 @@ impl Default for Options {
             background: TaskTracker::new(),
             measures: None,
             books: Books::default(),
+            fallback: None,
         }
     }
 }
@@ -83,7 +87,11 @@ pub fn stack<L, B, ReqBody>(
 > + Clone
 + Send
 where
-    L: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    L: Service<Request<Body>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     L::Future: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError> + Send,
@@ -114,6 +122,8 @@ where
         .layer(PanicLayer::new(options.counts))
         // So is the end of the process.
         .layer(DrainLayer::new(options.cut))
+        // Tries the targets of the plan in order, until one has content.
+        .layer(options.fallback.unwrap_or_else(|| FallbackLayer::new(state.load().board.clone())))
         // Only where client and target differ. All that follows speaks the upstream's protocol.
         .layer(TranslateLayer::new().inspect(inspect).fetch(Fetching::new(state.clone())))
         // What this attempt bought, in the upstream's own terms.

@@ -73,7 +73,7 @@ impl<S> Operations<S> {
     fn pass_through<B>(&self, caller: Caller, request: &mut Request<B>) -> Option<()> {
         let (name, rest) = request.uri().path().get(1..)?.split_once('/')?;
         let state = self.state.load();
-        let target = state.names.provider(name)?.without_model(caller.protocol)?;
+        let target = state.router.provider(name)?.without_model(caller.protocol)?;
         let uri = with_path(request.uri(), &format!("/{rest}"))?;
         let call = Call::new(target.protocol, Operation::Other);
         let call = CallFacts { id: caller.id, ..CallFacts::clone(&call) };
@@ -107,13 +107,13 @@ impl<S> Operations<S> {
     }
 
     fn list(&self, located: &Located, principal: Option<&Principal>) -> Response<Bytes> {
-        let cards = self.state.load().names.list(principal);
+        let cards = self.state.load().router.list(principal);
         json(dialect(located.protocol).render_models(&cards))
     }
 
     fn describe(&self, caller: Caller, located: &Located) -> Response<Bytes> {
         let asked = located.route.model.as_deref().unwrap_or_default();
-        match self.state.load().names.describe(asked, located.protocol) {
+        match self.state.load().router.describe(asked, located.protocol) {
             Some(card) => json(dialect(located.protocol).render_model(&card)),
             None => caller.refuse(
                 Refusal::new(Class::NotFound, format!("no model `{asked}` here")).param("model"),

@@ -8,22 +8,52 @@ use std::{
 };
 
 use http::Request;
-use tollgate_core::{Deadline, Target};
+use tollgate_core::{Deadline, Plan, Target};
 use tollgate_sse::Deadlines;
 use tower::{Layer, Service};
 
 use crate::state::SharedState;
 
 /// How long upstreams may take or be silent.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Patience {
     /// With providers of which nothing else is said.
     pub usual: Deadlines,
+    /// Until the first content where somebody else could be asked, with providers of which nothing
+    /// else is said. Default: 2 minutes; `None`: as usual.
+    pub with_others: Option<Duration>,
     /// How long a whole call may take.
     pub total: Option<Duration>,
     /// By the provider's name: its deadlines, and how long a call may still take from when this
     /// provider is asked.
     pub providers: HashMap<Arc<str>, (Deadlines, Option<Duration>)>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            usual: Deadlines::default(),
+            with_others: Some(Duration::from_secs(120)),
+            total: None,
+            providers: HashMap::new(),
+        }
+    }
+}
+
+impl Patience {
+    /// How long `target` may be silent in a call that `plan` says who could answer.
+    fn with(&self, target: Option<&Target>, plan: Option<&Plan>) -> (Deadlines, Option<Duration>) {
+        let own = target.and_then(|target| self.providers.get(&target.provider));
+        let (mut deadlines, total) = own.copied().unwrap_or((self.usual, None));
+        let others = plan.is_some_and(|plan| plan.chosen.len() > 1);
+        if let Some(sooner) = self.with_others
+            && others
+            && deadlines.first_content == self.usual.first_content
+        {
+            deadlines.first_content = deadlines.first_content.min(sooner);
+        }
+        (deadlines, total)
+    }
 }
 
 /// Layer of [`Patient`].
@@ -58,11 +88,9 @@ pub(super) struct Patient<S> {
 impl<S> Patient<S> {
     fn write<B>(&self, request: &mut Request<B>) {
         let state = self.state.load();
-        let patience = &state.patience;
-        let target = request.extensions().get::<Arc<Target>>();
-        let own = target.and_then(|target| patience.providers.get(&target.provider));
-        let (deadlines, total) = own.copied().unwrap_or((patience.usual, None));
         let extensions = request.extensions_mut();
+        let target = extensions.get::<Arc<Target>>().map(|target| &**target);
+        let (deadlines, total) = state.patience.with(target, extensions.get::<Plan>());
         // An extension is an allocation: none for what the layer does anyway.
         if deadlines != Deadlines::default() {
             extensions.insert(deadlines);

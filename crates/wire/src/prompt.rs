@@ -9,7 +9,7 @@ const MEDIA: usize = 4 << 10;
 
 /// Returns the bytes of a prompt an estimate builds on: the body's, but for what is more than 4 KiB
 /// of an inlined image, sound or document, whose tokens are not proportional to its bytes.
-pub(crate) fn prompt_bytes(frames: &Frames) -> u64 {
+pub fn prompt_bytes(frames: &Frames) -> u64 {
     let whole = frames.len();
     if whole <= MEDIA {
         return whole as u64;

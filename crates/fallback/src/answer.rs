@@ -1,0 +1,128 @@
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header::RETRY_AFTER};
+use tollgate_core::{Cause, Class, Ejection, Failure, Refusal, Sent};
+use tollgate_sse::Failed;
+use tollgate_wire::Caller;
+
+/// What a failed attempt left.
+#[derive(Debug)]
+pub(crate) enum Bad<E> {
+    Answer(Box<Failed>),
+    Error(E),
+}
+
+impl<E> Bad<E> {
+    /// How much it helps the caller to be told of this, rather than of another: what the caller can
+    /// change, then what passes by itself, then what only the gateway's owner can change.
+    fn helps(&self) -> u8 {
+        let Self::Answer(failed) = self else { return 0 };
+        if failed.failure.cause == Cause::Translator {
+            return 1;
+        }
+        match failed.failure.class {
+            Class::Auth | Class::Permission => 2,
+            Class::Quota => 3,
+            Class::NotFound => 4,
+            Class::Connect => 5,
+            Class::ServerError | Class::Timeout => 6,
+            Class::Overloaded => 7,
+            Class::RateLimit => 8,
+            _ => 9,
+        }
+    }
+}
+
+/// The most helpful failure so far; of equals the last.
+#[derive(Debug)]
+pub(crate) struct Best<E>(Option<Bad<E>>);
+
+impl<E> Default for Best<E> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<E> Best<E> {
+    pub(crate) fn offer(&mut self, bad: Bad<E>) {
+        if self.0.as_ref().is_none_or(|best| best.helps() <= bad.helps()) {
+            self.0 = Some(bad);
+        }
+    }
+
+    /// Decides for this one, whatever there was.
+    pub(crate) fn settle(&mut self, bad: Bad<E>) {
+        self.0 = Some(bad);
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Bad<E>> {
+        self.0.take()
+    }
+}
+
+/// Returns the error as the caller is to see it. `soonest`: when the first of those at their limits
+/// may be asked again.
+pub(crate) fn refused(
+    mut failed: Failed,
+    caller: Caller,
+    soonest: Option<Duration>,
+) -> Response<Bytes> {
+    let concerns = failed.failure.class == Class::RateLimit && failed.refusal().is_none();
+    if let Some(soonest) = soonest.filter(|_| concerns) {
+        failed.fault.retry_after = Some(soonest);
+        failed.failure.retry_after = Some(soonest);
+        let (seconds, millis) = header_values(soonest);
+        failed.head.headers.insert(RETRY_AFTER, seconds);
+        failed.head.headers.insert("retry-after-ms", millis);
+    }
+    failed.into_response(caller)
+}
+
+fn header_values(after: Duration) -> (HeaderValue, HeaderValue) {
+    let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+    (seconds.max(1).into(), millis.into())
+}
+
+/// Refuses a call for which nobody may be asked, for the reason that passes first.
+pub(crate) fn set_aside(
+    reasons: impl Iterator<Item = Ejection>,
+    caller: Caller,
+    now: Instant,
+) -> Response<Bytes> {
+    let Some(ejection) = reasons.min_by_key(|ejection| (weight(ejection.reason), ejection.until))
+    else {
+        return caller.refuse(unavailable());
+    };
+    // Rounded up, so that who comes back then is not told a second time.
+    let after = ejection.until.saturating_duration_since(now).max(Duration::from_secs(1));
+    match ejection.reason {
+        Class::RateLimit => {
+            let message = "every upstream for this model is at its limit";
+            caller.refuse(Refusal::new(Class::RateLimit, message).retry_after(after))
+        }
+        class @ (Class::Auth | Class::Permission | Class::Quota) => caller.fail(
+            Failure::new(class, "every upstream for this model is set aside")
+                .cause(Cause::Credential)
+                .sent(Sent::No)
+                .retry_after(after),
+        ),
+        _ => caller.refuse(unavailable().retry_after(after)),
+    }
+}
+
+fn unavailable() -> Refusal {
+    Refusal::new(Class::Overloaded, "every upstream for this model is failing")
+        .code("upstreams_unavailable")
+}
+
+/// What passes by itself is told first.
+fn weight(reason: Class) -> u8 {
+    match reason {
+        Class::RateLimit => 0,
+        Class::Quota => 2,
+        Class::Auth | Class::Permission => 3,
+        _ => 1,
+    }
+}

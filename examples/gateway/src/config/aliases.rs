@@ -1,0 +1,59 @@
+//! `[models]`: names of one's own.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use tollgate_route::{Alias, AliasTarget, Order, Provider};
+
+use super::{Wrong, file, parse::nearest};
+
+/// What the names of the file mean.
+pub(super) fn resolve(
+    models: &IndexMap<String, file::Alias>,
+    providers: &[Provider],
+) -> Result<BTreeMap<Box<str>, Alias>, Wrong> {
+    let resolved = models.iter().map(|(name, said)| {
+        let path = format!("models.{name}.targets");
+        if said.targets.is_empty() {
+            return Err(Wrong::new(path, "names no target"));
+        }
+        let targets = said.targets.iter().enumerate();
+        let targets = targets.map(|(i, target)| {
+            let path = || format!("{path}[{i}]");
+            check(name, target.name(), providers).map_err(|message| Wrong::new(path(), message))?;
+            Ok(AliasTarget::new(target.name()).weight(target.weight()))
+        });
+        let targets: Vec<_> = targets.collect::<Result<_, Wrong>>()?;
+        Ok((name.as_str().into(), Alias::new(targets).order(order(said.routing))))
+    });
+    resolved.collect()
+}
+
+/// A target must name a provider that is there.
+fn check(alias: &str, target: &str, providers: &[Provider]) -> Result<(), String> {
+    let Some((provider, model)) = target.split_once('/') else {
+        // What the star of the alias stands for may name the provider.
+        return match alias.contains('*') && target.contains('*') {
+            true => Ok(()),
+            false => Err(format!("`{target}` is not of the form `provider/model`")),
+        };
+    };
+    let called = |known: &Provider| &*known.name == provider || known.aliases.contains(&provider);
+    if provider.contains('*') || providers.iter().any(called) {
+        return Ok(());
+    }
+    let hint = nearest(provider, providers.iter().map(|known| &*known.name));
+    let hint = hint.map(|near| format!("; did you mean `{near}/{model}`?"));
+    Err(format!("no provider `{provider}`{}", hint.unwrap_or_default()))
+}
+
+fn order(routing: file::Routing) -> Order {
+    match routing {
+        file::Routing::Priority => Order::Priority,
+        file::Routing::Weighted => Order::Weighted,
+        file::Routing::Cost => Order::Cost,
+        file::Routing::Latency => Order::Latency,
+        file::Routing::Load => Order::Load,
+        file::Routing::Balanced => Order::Balanced,
+    }
+}
