@@ -1,6 +1,7 @@
 """The gateways of a run: one with `--demo`, one in front of strict providers."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import re
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from clients import CLIENTS
 
-@dataclass
+
+@dataclass(frozen=True)
 class Gateway:
     """A running gateway: where it is, the key it made, and one that may use a single model."""
 
@@ -43,13 +46,25 @@ def strict(tmp_path_factory):
     options = ["--schemas", schemas] if schemas else []
     command = [os.environ["TOLLGATE_SIM"], "--strict", "--key", "simulated", *options]
     with ending(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as sim:
-        config = CONFIG.read_text().replace("{sim}", sim.stdout.readline().strip())
+        config = providers(CONFIG.read_text()).replace("{sim}", sim.stdout.readline().strip())
         folder.joinpath("tollgate.toml").write_text(config)
         with serving(folder) as gateway:
             yield gateway
 
 
 CONFIG = pathlib.Path(__file__).parent.parent / "gateway.toml"
+
+
+def providers(config):
+    """Also one more of each provider for each case that makes the gateway set a provider aside."""
+    tables = [table for table in config.split("\n\n") if table.startswith("[providers.")]
+    more = [table.replace("]", f"-{case}]", 1) for table in tables for case in set_aside()]
+    return "\n\n".join([config, *more])
+
+
+def set_aside():
+    clients, modes = [client.protocol for client in CLIENTS], ["json", "stream"]
+    return ["-".join(case) for case in itertools.product(["auth", "quota"], clients, modes)]
 
 
 @contextlib.contextmanager
