@@ -37,3 +37,24 @@ impl Prompt {
         *self = Self::Counted(self.bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_body_that_was_let_go_counts_as_before() {
+        let text = format!(r#"{{"data":"{}"}}"#, "QUJD".repeat(3000));
+        let frames = Frames::from(Bytes::from(text));
+        let mut prompt = Prompt::of(Some(&frames));
+        assert!(matches!(prompt, Prompt::Unread(_)));
+        let bytes = prompt.bytes();
+        prompt.let_go();
+        assert!(matches!(prompt, Prompt::Counted(_)));
+        assert_eq!((prompt.bytes(), bytes), (prompt_bytes(&frames), prompt_bytes(&frames)));
+        let large = Frames::from(Bytes::from(vec![b'a'; HELD + 1]));
+        assert!(matches!(Prompt::of(Some(&large)), Prompt::Counted(_)));
+    }
+}

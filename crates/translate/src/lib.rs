@@ -100,6 +100,7 @@ pub use self::{
     fetch::{Fetched, Wanted, inline, unfetched, wanted},
     layer::TranslateLayer,
     restore::Restore,
+    stream::StreamTranslator,
     table::{Disposition, Row, find},
     warning::{Code, Report, Warning, Warnings},
 };

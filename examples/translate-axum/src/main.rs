@@ -1,7 +1,7 @@
 //! An app that speaks OpenAI's Chat Completions, and through one layer answers the clients of
 //! Anthropic, Gemini and OpenAI's Responses.
 
-use axum::{Json, Router, ServiceExt, extract::Request, routing::post};
+use axum::{Json, Router, ServiceExt, body::Body, extract::Request, routing::post};
 use serde_json::{Value, json};
 use tollgate_core::Protocol;
 use tollgate_translate::TranslateLayer;
@@ -12,6 +12,7 @@ async fn main() -> std::io::Result<()> {
     let app = Router::new().route("/v1/chat/completions", post(complete));
     // Around the router, not inside it: the layer changes the path.
     let app = TranslateLayer::to(Protocol::OpenAiChat).layer(app);
+    let app = tower::ServiceExt::<Request>::map_response(app, |answer| answer.map(Body::new));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3001").await?;
     axum::serve(listener, ServiceExt::<Request>::into_make_service(app)).await
 }

@@ -12,29 +12,29 @@ use tollgate_translate::{TranslateLayer, layer::MediaFetch};
 use tower::{Layer, ServiceExt};
 
 /// What is said in one protocol.
-pub struct Sample {
-    pub protocol: Protocol,
+pub(crate) struct Sample {
+    pub(crate) protocol: Protocol,
     /// Where an answer is asked for, and where a stream is.
-    pub path: &'static str,
-    pub stream_path: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) stream_path: &'static str,
     /// A question, and the same as a stream.
-    pub request: &'static str,
-    pub stream_request: &'static str,
+    pub(crate) request: &'static str,
+    pub(crate) stream_request: &'static str,
     /// An answer that says `Hello`.
-    pub answer: &'static str,
+    pub(crate) answer: &'static str,
     /// Where the text stands in one.
-    pub text: &'static str,
+    pub(crate) text: &'static str,
     /// The events of a stream that says the same, the last of them apart.
-    pub events: &'static str,
-    pub last: &'static str,
+    pub(crate) events: &'static str,
+    pub(crate) last: &'static str,
     /// A refusal for too many requests.
-    pub limited: &'static str,
+    pub(crate) limited: &'static str,
     /// Where an error says what happened, and where its kind.
-    pub message: &'static str,
-    pub kind: &'static str,
+    pub(crate) message: &'static str,
+    pub(crate) kind: &'static str,
 }
 
-pub const SAMPLES: [Sample; 4] = [
+pub(crate) const SAMPLES: [Sample; 4] = [
     Sample {
         protocol: Protocol::OpenAiChat,
         path: "/v1/chat/completions",
@@ -94,7 +94,7 @@ pub const SAMPLES: [Sample; 4] = [
 ];
 
 /// Every pair of different protocols: client, upstream.
-pub fn pairs() -> impl Iterator<Item = (&'static Sample, &'static Sample)> {
+pub(crate) fn pairs() -> impl Iterator<Item = (&'static Sample, &'static Sample)> {
     let all = || SAMPLES.iter();
     all()
         .flat_map(move |client| all().map(move |upstream| (client, upstream)))
@@ -103,37 +103,37 @@ pub fn pairs() -> impl Iterator<Item = (&'static Sample, &'static Sample)> {
 
 /// An answer read to its end.
 #[derive(Debug)]
-pub struct Seen {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub extensions: http::Extensions,
-    pub body: Bytes,
+pub(crate) struct Seen {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) extensions: http::Extensions,
+    pub(crate) body: Bytes,
 }
 
 impl Seen {
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 
     /// What stands at a place of the JSON, as text.
-    pub fn at(&self, pointer: &str) -> String {
+    pub(crate) fn at(&self, pointer: &str) -> String {
         let found = self.json().pointer(pointer).cloned();
         let found = found.unwrap_or_else(|| panic!("no {pointer} in {}", self.text()));
         found.as_str().map_or_else(|| found.to_string(), str::to_owned)
     }
 }
 
-pub fn post(path: &str, body: &str) -> Request<Body> {
+pub(crate) fn post(path: &str, body: &str) -> Request<Body> {
     let request = Request::post(path).header("content-type", "application/json");
     request.body(Body::from(body.to_owned())).unwrap()
 }
 
 /// Asks `upstream` through a layer, and reads the answer to its end.
-pub async fn ask<M>(layer: TranslateLayer<M>, upstream: &Upstream, request: Request<Body>) -> Seen
+pub(crate) async fn ask<M>(layer: TranslateLayer<M>, upstream: &Upstream, request: Request<Body>) -> Seen
 where
     M: MediaFetch + Clone,
 {
@@ -141,7 +141,7 @@ where
     read(response).await
 }
 
-pub async fn read<B>(response: Response<B>) -> Seen
+pub(crate) async fn read<B>(response: Response<B>) -> Seen
 where
     B: http_body::Body<Data = Bytes, Error = BoxError>,
 {
@@ -151,14 +151,14 @@ where
 }
 
 /// The one request an upstream received.
-pub fn asked(upstream: &Upstream) -> Received {
+pub(crate) fn asked(upstream: &Upstream) -> Received {
     let mut received = upstream.received();
     assert_eq!(received.len(), 1);
     received.remove(0)
 }
 
 /// A client's question to an upstream that answers `answer`.
-pub async fn exchange(client: &Sample, upstream: &Sample, answer: Answer) -> (Seen, Received) {
+pub(crate) async fn exchange(client: &Sample, upstream: &Sample, answer: Answer) -> (Seen, Received) {
     let server = Upstream::always(answer);
     let request = post(client.path, client.request);
     let seen = ask(TranslateLayer::to(upstream.protocol), &server, request).await;
@@ -166,7 +166,7 @@ pub async fn exchange(client: &Sample, upstream: &Sample, answer: Answer) -> (Se
 }
 
 /// The same for a stream.
-pub async fn streamed(client: &Sample, upstream: &Sample, answer: Answer) -> (Seen, Received) {
+pub(crate) async fn streamed(client: &Sample, upstream: &Sample, answer: Answer) -> (Seen, Received) {
     let server = Upstream::always(answer);
     let request = post(client.stream_path, client.stream_request);
     let seen = ask(TranslateLayer::to(upstream.protocol), &server, request).await;
@@ -174,7 +174,7 @@ pub async fn streamed(client: &Sample, upstream: &Sample, answer: Answer) -> (Se
 }
 
 /// A target of ours.
-pub fn target(protocol: Protocol, model: &str) -> Arc<Target> {
+pub(crate) fn target(protocol: Protocol, model: &str) -> Arc<Target> {
     let target = Target::new("up", protocol, model, "http://up.test/v1".parse().unwrap());
     Arc::new(target)
 }
