@@ -447,12 +447,13 @@ fn is_openrouter(kind: &str) -> bool {
 }
 
 /// Says whether another has what the request replays or goes on from, and this one does not.
+/// Another key of the same provider may be the same account's.
 fn strange(candidate: &Candidate, last: Option<&Last>) -> Option<Skip> {
     let target = &candidate.target;
-    let other = last.filter(|last| !last.entry.is(target))?;
+    let other = last.filter(|last| !last.entry.is(target) && !last.entry.is_near(target))?;
     match other.bound? {
         Bound::Reasoning => target.caps.bound_reasoning.then_some(Skip::Reasoning),
-        Bound::State => (!other.entry.is_near(target)).then_some(Skip::State),
+        Bound::State => Some(Skip::State),
     }
 }
 

@@ -92,12 +92,17 @@ fn reasoning_stays_with_who_made_it_after_the_cache_is_cold() {
 
 #[test]
 fn who_cannot_read_anothers_reasoning_is_left_out() {
-    let router = two();
-    answered(&router, &Request::new(MESSAGES, turns(10, 0)));
     let thought = turns(10, 1).replace(r#""content":"yes""#, r#""content":[{"type":"thinking"}]"#);
-    let plan = Request::new(MESSAGES, thought).plan(&router).unwrap();
-    assert_eq!(plan.chosen.len(), 2, "nobody knows that it is bound");
-    assert!(plan.skipped.iter().all(|skipped| skipped.why != Skip::Reasoning));
+    let thought = Request::new(MESSAGES, thought);
+    for bound in [true, false] {
+        let router = two().abilities(move |_, caps| caps.bound_reasoning = bound);
+        assert_eq!(thought.targets(&router), ["a/m", "b/m"], "nobody knows who made it");
+        answered(&router, &Request::new(MESSAGES, turns(10, 0)));
+        let plan = thought.plan(&router).unwrap();
+        let skipped: Vec<_> = plan.skipped.into_iter().map(|skipped| skipped.why).collect();
+        assert_eq!(skipped, if bound { vec![Skip::Reasoning] } else { vec![] });
+        assert_eq!(thought.first(&router), "b/m");
+    }
 }
 
 #[test]
