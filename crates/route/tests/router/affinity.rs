@@ -22,6 +22,11 @@ fn who_keeps_what_a_request_goes_on_from_is_asked_and_other_providers_are_not() 
     assert_eq!(next.targets(&router), ["b#2/m", "b#1/m"]);
     assert_eq!(next.plan(&router).unwrap().skipped[0].why, Skip::State);
     assert_eq!(on(r#""previous_response_id":"resp_2""#).targets(&router).len(), 3, "nobody knows");
+    let only = Router::new([speak("a"), speak("b")]).aliases([("any", Alias::new(["a/m", "b/m"]))]);
+    only.keeps("resp_1", &on("\"x\":1").plan(&only).unwrap().chosen[1].target);
+    let plan = next.plan(&only).unwrap();
+    assert_eq!(plan.chosen.len(), 1);
+    assert!(plan.affinity.is_some(), "there will be a next one");
     let talk = on(r#""conversation":{"id":"conv_1"}"#);
     router.answered(talk.plan(&router).unwrap().affinity.unwrap(), &owner.target);
     assert_eq!(talk.first(&router), "b#2/m");
