@@ -10,14 +10,14 @@ use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tollgate_core::{BoxError, CallFacts, Operation, Protocol};
-use tollgate_gateway::{
-    Books, Options, Readiness, SharedState, State, Translation, stack,
-};
+use tollgate_gateway::{Books, Options, Readiness, SharedState, State, Translation, stack};
 use tollgate_keys::Credential;
 use tollgate_meter::{Charge, Ending, MemoryLedger};
 use tollgate_route::Endpoint;
 use tollgate_sim::Sim;
+use tollgate_testkit::{Answer, Script, Upstream};
 use tollgate_tests::{CLIENT_KEY, state};
+use tollgate_upstream::fetch::Fetcher;
 use tollgate_wire::{Automaton, Event, Seen as Meaning, dialect};
 use tower::ServiceExt;
 
@@ -74,6 +74,22 @@ impl Asked {
     }
 }
 
+/// The state of a gateway whose one provider speaks these protocols, and is priced as one that is
+/// known, whatever it speaks.
+fn speaking(protocols: &[Protocol], models: &[&str]) -> SharedState {
+    let mut own = State::clone(&state(protocols[0], "http://upstream.test/v1", models).load());
+    own.router = own.router.each_provider(|provider| {
+        let at =
+            |protocol: &Protocol| Endpoint::new(*protocol, provider.endpoints[0].base_url.clone());
+        provider.endpoints = protocols.iter().map(at).collect();
+        provider.kind = "openai".into();
+    });
+    for protocol in protocols {
+        own.credentials.insert((Arc::from("upstream"), *protocol), Credential::None);
+    }
+    SharedState::new(own)
+}
+
 /// A gateway whose one provider speaks this protocol alone, and what it charges.
 struct House {
     state: SharedState,
@@ -98,11 +114,7 @@ const MODEL: &str = "gpt-4o";
 impl House {
     fn of(upstream: Protocol) -> Self {
         let names = [MODEL, "sim-tools", "sim-error-rate_limit", "sim-error-context_length"];
-        let state = state(upstream, "http://upstream.test/v1", &names);
-        // Priced as a provider that is known, whatever it speaks.
-        let mut own = State::clone(&state.load());
-        own.router = own.router.each_provider(|provider| provider.kind = "openai".into());
-        Self { state: SharedState::new(own), ledger: MemoryLedger::new() }
+        Self { state: speaking(&[upstream], &names), ledger: MemoryLedger::new() }
     }
 
     async fn ask(&self, asked: Asked) -> Seen {
@@ -257,7 +269,8 @@ async fn every_client_sees_every_providers_errors_as_its_own() {
                 assert_eq!(code, "context_length_exceeded", "{pair}: {}", seen.text);
             }
         }
-        let free = house.ledger.charges().iter().all(|charge| charge.cost.is_some_and(|c| c.is_zero()));
+        let free =
+            house.ledger.charges().iter().all(|charge| charge.cost.is_some_and(|c| c.is_zero()));
         assert!(free, "{pair}: errors cost nothing");
     }
 }
@@ -284,15 +297,8 @@ async fn a_stream_that_breaks_ends_in_the_clients_own_error() {
 
 #[tokio::test]
 async fn a_provider_is_asked_in_the_clients_own_protocol_where_it_speaks_it() {
-    let house = House::of(Protocol::OpenAiChat);
-    let mut own = State::clone(&house.state.load());
-    own.router = own.router.each_provider(|provider| {
-        let at = provider.endpoints[0].base_url.clone();
-        provider.endpoints.push(Endpoint::new(Protocol::AnthropicMessages, at));
-    });
-    own.credentials
-        .insert((Arc::from("upstream"), Protocol::AnthropicMessages), Credential::None);
-    house.state.replace(own);
+    let protocols = [Protocol::OpenAiChat, Protocol::AnthropicMessages];
+    let house = House { state: speaking(&protocols, &[MODEL]), ledger: MemoryLedger::new() };
     for (client, spoken) in [
         (Protocol::AnthropicMessages, Protocol::AnthropicMessages),
         (Protocol::OpenAiChat, Protocol::OpenAiChat),
@@ -309,8 +315,12 @@ async fn a_provider_is_asked_in_the_clients_own_protocol_where_it_speaks_it() {
 async fn a_strict_gateway_refuses_what_it_would_only_report() {
     let house = House::of(Protocol::OpenAiChat);
     let ask = async || {
-        let asked =
-            Asked { client: Protocol::AnthropicMessages, prompt: "hi", model: MODEL, stream: false };
+        let asked = Asked {
+            client: Protocol::AnthropicMessages,
+            prompt: "hi",
+            model: MODEL,
+            stream: false,
+        };
         let mut body = asked.body();
         body["top_k"] = 3.into();
         let request = asked.request().map(|_| Full::from(body.to_string()));
@@ -325,5 +335,58 @@ async fn a_strict_gateway_refuses_what_it_would_only_report() {
     own.translation.policy.strict = true;
     house.state.replace(own);
     let head = ask().await;
-    assert_eq!((head.status.as_u16(), &head.headers["x-tollgate-origin"]), (400, &"gateway".parse().unwrap()));
+    assert_eq!(
+        (head.status.as_u16(), &head.headers["x-tollgate-origin"]),
+        (400, &"gateway".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn media_are_fetched_for_who_cannot_and_never_from_the_gateways_own_network() {
+    let png = Answer::new(http::StatusCode::OK, Script::new("\u{89}PNG"))
+        .header("content-type", "image/png");
+    let server = Upstream::always(png);
+    let (address, _guard) = server.clone().serve().await.unwrap();
+    let gemini = Upstream::always(Answer::json(
+        200,
+        r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"a cat"}]},"finishReason":"STOP"}]}"#,
+    ));
+    let asking = async |fetcher: Option<Fetcher>, url: String| {
+        let state = speaking(&[Protocol::Gemini], &[MODEL]);
+        let mut own = State::clone(&state.load());
+        own.translation.fetcher = fetcher;
+        state.replace(own);
+        let body = json!({"model": MODEL, "messages": [{"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": url}}]}]});
+        let request = Request::post("/v1/chat/completions")
+            .header("authorization", format!("Bearer {CLIENT_KEY}"))
+            .body(Full::<Bytes>::from(body.to_string()))
+            .unwrap();
+        let leaf = gemini.clone();
+        let leaf = tower::service_fn(move |request: Request<tollgate_core::Body>| {
+            let leaf = leaf.clone();
+            async move { Ok::<_, std::convert::Infallible>(leaf.oneshot(request).await.unwrap()) }
+        });
+        let gateway = stack(state, Readiness::ready(), Options::default(), leaf);
+        let (head, body) = gateway.oneshot(request).await.unwrap().into_parts();
+        let body = body.map_err(Into::<BoxError>::into).collect().await.unwrap().to_bytes();
+        (head.status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
+    };
+    let at = |scheme: &str, host: String| format!("{scheme}://{host}/a.png");
+    for (fetcher, url) in [
+        (None, at("https", "e.org".to_owned())),
+        (Some(Fetcher::new()), at("https", address.to_string())),
+        (Some(Fetcher::new().http(true)), at("http", address.to_string())),
+        (Some(Fetcher::new().http(true)), at("http", format!("localhost:{}", address.port()))),
+    ] {
+        let (status, text) = asking(fetcher, url.clone()).await;
+        assert_eq!(status, 400, "{url}: {text}");
+        assert!(text.contains("messages[0]"), "{text}");
+    }
+    assert!(server.received().is_empty() && gemini.received().is_empty());
+    let own = Fetcher::new().http(true).hosts([address.ip().to_string()]);
+    let (status, text) = asking(Some(own), at("http", address.to_string())).await;
+    assert_eq!(status, 200, "{text}");
+    let sent = gemini.received()[0].json();
+    assert_eq!(sent["contents"][0]["parts"][0]["inlineData"]["mimeType"], "image/png");
 }

@@ -243,6 +243,11 @@ impl Catalogue {
         &self.0.version
     }
 
+    /// The same, as it is kept.
+    pub(crate) fn dates(&self) -> &Text {
+        &self.0.version
+    }
+
     /// Whether a provider was declared free.
     pub fn is_free(&self, provider: &str) -> bool {
         self.0.free.contains(provider)

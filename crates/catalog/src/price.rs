@@ -163,7 +163,7 @@ impl Bill {
                 self.extra(catalogue, model, name, &inherit(inner, usage), occasion, depth + 1);
             }
         }
-        provenance(catalogue, found, &resolved, declared_free)
+        provenance(catalogue, found, resolved, declared_free)
     }
 
     fn extra(
@@ -309,32 +309,34 @@ fn product(
         Per::ThousandUses => 3,
         Per::Session | Per::Unit => 0,
     };
-    Money::new(rate).times(quantity)?.times(factor)?.times(Decimal::new(1, shift))
+    let dollars = Money::new(rate).times(quantity)?;
+    let dollars = if factor == Decimal::ONE { dollars } else { dollars.times(factor)? };
+    dollars.times(Decimal::new(1, shift))
 }
 
 fn provenance(
     catalogue: &Catalogue,
     found: &Found,
-    resolved: &Resolved,
+    resolved: Resolved,
     declared_free: bool,
 ) -> Provenance {
     let model = &*found.model;
     Provenance {
-        version: catalogue.version().to_owned(),
-        provider: model.provider.to_string(),
-        model: model.id.to_string(),
+        version: catalogue.dates().clone(),
+        provider: model.provider.clone(),
+        model: model.id.clone(),
         origin: found.origin,
         found_by: found.by,
         declared_free,
         effective_from: resolved.from,
         until: resolved.until,
-        variant: resolved.variant.clone(),
+        variant: resolved.variant,
         tier_above: resolved.tier_above,
         off_peak: resolved.off_peak,
-        modifiers: resolved.modifiers.clone(),
+        modifiers: resolved.modifiers,
         page_checked: model.page_checked,
-        page: model.page.as_ref().map(ToString::to_string),
-        sources: model.sources.iter().map(ToString::to_string).collect(),
+        page: model.page.clone(),
+        sources: model.sources.clone(),
     }
 }
 

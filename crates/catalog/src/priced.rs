@@ -59,11 +59,11 @@ pub enum Per {
 #[non_exhaustive]
 pub struct Provenance {
     /// The dates of the catalogue.
-    pub version: String,
+    pub version: Cow<'static, str>,
     /// The provider's key.
-    pub provider: String,
+    pub provider: Cow<'static, str>,
     /// The id of the row that was priced.
-    pub model: String,
+    pub model: Cow<'static, str>,
     /// Where the row is from.
     pub origin: Origin,
     /// How it was found.
@@ -85,9 +85,9 @@ pub struct Provenance {
     /// The last day somebody read the provider's page.
     pub page_checked: Option<Date>,
     /// That page.
-    pub page: Option<String>,
+    pub page: Option<Cow<'static, str>>,
     /// The collections the row is from.
-    pub sources: Vec<String>,
+    pub sources: Vec<Cow<'static, str>>,
 }
 
 /// What must be known about a price besides the number.

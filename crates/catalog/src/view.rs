@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde::{Serialize, Serializer};
 use tollgate_core::{Decimal, Money, Quality};
@@ -97,7 +100,7 @@ struct PriceView<'a> {
     page_checked: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<&'a str>,
-    sources: &'a [String],
+    sources: &'a [Cow<'static, str>],
 }
 
 impl Priced {

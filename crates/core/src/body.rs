@@ -73,6 +73,10 @@ impl Frames {
     ///
     /// What lies beyond the end is left out.
     pub fn slice(&self, range: Range<usize>) -> Bytes {
+        if let [one] = self.as_slice() {
+            let end = range.end.min(one.len());
+            return one.slice(range.start.min(end)..end);
+        }
         let parts = self.cut(range);
         match parts.as_slice() {
             [one] => one.clone(),
@@ -82,15 +86,21 @@ impl Frames {
 
     /// Returns the same bytes with those of `range` replaced. No other byte is copied.
     pub fn splice(&self, range: Range<usize>, replacement: Bytes) -> Self {
-        let mut frames = self.cut(0..range.start);
+        let mut frames = Vec::with_capacity(self.as_slice().len() + 2);
+        self.cut_into(&mut frames, 0..range.start);
         frames.push(replacement);
-        frames.extend(self.cut(range.end..usize::MAX));
+        self.cut_into(&mut frames, range.end..usize::MAX);
         Self::new(frames)
     }
 
     fn cut(&self, range: Range<usize>) -> Vec<Bytes> {
+        let mut parts = Vec::new();
+        self.cut_into(&mut parts, range);
+        parts
+    }
+
+    fn cut_into(&self, parts: &mut Vec<Bytes>, range: Range<usize>) {
         let mut start = 0;
-        let mut parts = Vec::with_capacity(self.as_slice().len() + 2);
         for frame in self.as_slice() {
             let end = start + frame.len();
             let (from, to) = (range.start.max(start), range.end.min(end));
@@ -99,7 +109,6 @@ impl Frames {
             }
             start = end;
         }
-        parts
     }
 }
 

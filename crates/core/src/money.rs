@@ -140,7 +140,14 @@ impl FromStr for Money {
 /// A plain decimal: no exponent, no trailing zeros (`0.0075`, `12`).
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.normalize(), f)
+        let number = self.0.normalize();
+        // Nearly every amount is short, and wanted as it is.
+        match u64::try_from(number.mantissa()) {
+            Ok(short) if f.width().or(f.precision()).is_none() && !f.sign_plus() => {
+                f.write_str(Digits::of(short, number.scale()).as_str())
+            }
+            _ => fmt::Display::fmt(&number, f),
+        }
     }
 }
 
@@ -154,6 +161,45 @@ impl fmt::Display for MoneyError {
 }
 
 impl std::error::Error for MoneyError {}
+
+/// The digits of a number that is not negative, with its point.
+struct Digits {
+    text: [u8; Self::MOST],
+    from: usize,
+}
+
+impl Digits {
+    /// Twenty digits and the point, or twenty-eight places and what stands before them.
+    const MOST: usize = 32;
+
+    fn of(mut mantissa: u64, scale: u32) -> Self {
+        let mut digits = Self { text: [0; Self::MOST], from: Self::MOST };
+        (0..scale).for_each(|_| digits.last_of(&mut mantissa));
+        if scale > 0 {
+            digits.push(b'.');
+        }
+        digits.last_of(&mut mantissa);
+        while mantissa > 0 {
+            digits.last_of(&mut mantissa);
+        }
+        digits
+    }
+
+    /// Takes the last digit of a number; a zero where it has none.
+    fn last_of(&mut self, number: &mut u64) {
+        self.push(b'0' + (*number % 10) as u8);
+        *number /= 10;
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.from -= 1;
+        self.text[self.from] = byte;
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.text[self.from..]).unwrap_or_default()
+    }
+}
 
 fn exact(text: &str) -> Result<Decimal, MoneyError> {
     let (digits, exponent) = match text.split_once(['e', 'E']) {
@@ -310,6 +356,9 @@ mod tests {
         fn what_is_printed_is_read_back(mantissa in -(1i128 << 95)..(1i128 << 95), scale in 0u32..=28) {
             let amount = Money::new(Decimal::from_i128_with_scale(mantissa, scale));
             prop_assert_eq!(money(&amount.to_string()), amount);
+            let short = Money::new(Decimal::from_i128_with_scale(mantissa >> 64, scale));
+            prop_assert_eq!(short.to_string(), short.dollars().to_string());
+            prop_assert_eq!(money(format!("{short:>40}").trim_start()), short);
         }
 
         #[test]

@@ -11,17 +11,18 @@ use tollgate_core::{
     Attempt, Body, Call, Class, Money, Operation, Outcome, Principal, Protocol, Quality, Target,
     Usage,
 };
-use tollgate_wire::{prompt_bytes, usage::Sent};
+use tollgate_wire::usage::Sent;
 
-use crate::{Charge, EndUser, Ending, Ledger, Prices, Tags, span::Span};
+use crate::{
+    Charge, EndUser, Ending, Ledger, MeterLayer, Prices, Tags, prompt::Prompt, span::Span,
+};
 
 /// One attempt's account: opened with the request, settled exactly once.
 pub(crate) struct Account<L, P> {
     pub(crate) facts: Facts,
     pub(crate) outcome: Outcome,
     pub(crate) span: Span,
-    ledger: L,
-    prices: P,
+    layer: Arc<MeterLayer<L, P>>,
 }
 
 /// Who asked whom for what, and when.
@@ -32,8 +33,7 @@ pub(crate) struct Facts {
     principal: Option<Arc<Principal>>,
     tags: Tags,
     user: Option<Box<str>>,
-    /// What an estimate may build on.
-    pub(crate) sent: Sent,
+    pub(crate) prompt: Prompt,
     at: SystemTime,
     pub(crate) began: Instant,
     pub(crate) head: Option<(StatusCode, Duration)>,
@@ -54,12 +54,7 @@ impl Facts {
             principal: extensions.get().cloned(),
             tags: extensions.get().cloned().unwrap_or_default(),
             user: user.or_else(|| call.user.clone()),
-            sent: Sent {
-                input_bytes: request.body().frames().map_or(0, prompt_bytes),
-                output_limit: call.output_limit,
-                candidates: call.candidates,
-                hidden_reasoning: 0,
-            },
+            prompt: Prompt::of(request.body().frames()),
             call,
             at: SystemTime::now(),
             began: Instant::now(),
@@ -71,6 +66,16 @@ impl Facts {
     /// The protocol the upstream speaks.
     pub(crate) fn protocol(&self) -> Protocol {
         self.target.as_ref().map_or(self.call.protocol, |target| target.protocol)
+    }
+
+    /// What an estimate may build on.
+    pub(crate) fn sent(&self) -> Sent {
+        Sent {
+            input_bytes: self.prompt.bytes(),
+            output_limit: self.call.output_limit,
+            candidates: self.call.candidates,
+            hidden_reasoning: 0,
+        }
     }
 
     /// How an attempt ended of which nobody wanted the rest.
@@ -87,19 +92,21 @@ impl Facts {
 }
 
 impl<L: Ledger, P: Prices> Account<L, P> {
-    pub(crate) fn new(facts: Facts, outcome: Outcome, ledger: L, prices: P) -> Self {
+    pub(crate) fn new(facts: Facts, outcome: Outcome, layer: Arc<MeterLayer<L, P>>) -> Self {
         let span = Span::begin(&facts);
-        Self { facts, outcome, span, ledger, prices }
+        Self { facts, outcome, span, layer }
     }
 
     /// What a usage costs.
     pub(crate) fn cost(&self, usage: &Usage) -> Option<Money> {
         let target = self.facts.target.as_deref()?;
-        self.prices.price(target, usage, &self.occasion()).cost()
+        let now = self.occasion(self.facts.began.elapsed());
+        self.layer.prices.price(target, usage, &now).cost()
     }
 
-    fn occasion(&self) -> Occasion {
-        let completed_at = seconds(self.facts.at + self.facts.began.elapsed());
+    /// When an attempt ended that took so long.
+    fn occasion(&self, took: Duration) -> Occasion {
+        let completed_at = seconds(self.facts.at + took);
         Occasion { completed_at, ..Occasion::default() }
     }
 
@@ -129,8 +136,8 @@ impl<L: Ledger, P: Prices> Account<L, P> {
     fn settle(self, ending: Ending, usage: Usage, bill: Bill) -> Settled<L::Recording> {
         let took = self.facts.began.elapsed();
         let target = self.facts.target.as_deref().filter(|_| bill == Bill::Priced);
-        let priced = target.map(|t| self.prices.price(t, &usage, &self.occasion()));
-        let Self { facts, outcome, span, ledger, .. } = self;
+        let priced = target.map(|t| self.layer.prices.price(t, &usage, &self.occasion(took)));
+        let Self { facts, outcome, span, layer } = self;
         let cost = match bill {
             Bill::Free => Some(Money::ZERO),
             _ => priced.as_ref().and_then(|priced| priced.cost()),
@@ -158,7 +165,7 @@ impl<L: Ledger, P: Prices> Account<L, P> {
             took,
         };
         span.end(&charge);
-        Settled { cost, recording: ledger.record(charge) }
+        Settled { cost, recording: layer.ledger.record(charge) }
     }
 }
 

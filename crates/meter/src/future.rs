@@ -2,6 +2,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -34,7 +35,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, F, L: Ledger, P: Prices, B> {
-        Inspecting { #[pin] inspect: InspectFuture<B>, inner: Option<(S, MeterLayer<L, P>)> },
+        Inspecting { #[pin] inspect: InspectFuture<B>, inner: Option<(S, Arc<MeterLayer<L, P>>)> },
         Calling { #[pin] future: F, calling: Calling<L, P> },
         Refused { response: Option<Response<Bytes>> },
     }
@@ -57,7 +58,11 @@ impl<S: Service<Request<Body>>, L: Ledger, P: Prices, B> ResponseFuture<S, L, P,
         Self { state: State::Calling { future, calling } }
     }
 
-    pub(crate) fn inspecting(inspect: InspectFuture<B>, inner: S, layer: MeterLayer<L, P>) -> Self {
+    pub(crate) fn inspecting(
+        inspect: InspectFuture<B>,
+        inner: S,
+        layer: Arc<MeterLayer<L, P>>,
+    ) -> Self {
         Self { state: State::Inspecting { inspect, inner: Some((inner, layer)) } }
     }
 }
@@ -65,8 +70,8 @@ impl<S: Service<Request<Body>>, L: Ledger, P: Prices, B> ResponseFuture<S, L, P,
 impl<S, L, P, B, R> Future for ResponseFuture<S, L, P, B>
 where
     S: Service<Request<Body>, Response = Response<R>>,
-    L: Ledger + Clone,
-    P: Prices + Clone,
+    L: Ledger,
+    P: Prices,
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
     R: http_body::Body<Data = Bytes> + Send + 'static,
@@ -146,6 +151,9 @@ impl<L: Ledger, P: Prices> Calling<L, P> {
         let meter = self.profile.and_then(|profile| {
             Meter::of(&account.facts.call, protocol, profile, &head.headers, self.undo)
         });
+        if meter.as_ref().is_none_or(Meter::is_stream) {
+            account.facts.prompt.let_go();
+        }
         let left = announced(&head.headers);
         if meter.as_ref().is_some_and(Meter::changes_length) {
             head.headers.remove(header::CONTENT_LENGTH);
@@ -172,7 +180,7 @@ impl<L: Ledger, P: Prices> Drop for Calling<L, P> {
             _ if !self.is_sent || matches!(ending, Ending::Failed(_)) => account.free(ending),
             Some(_) => {
                 let forwarded = Forwarded::new(account.facts.protocol());
-                let usage = forwarded.estimate(Usage::default(), &account.facts.sent);
+                let usage = forwarded.estimate(Usage::default(), &account.facts.sent());
                 account.used(ending, usage)
             }
             None => account.unread(ending),

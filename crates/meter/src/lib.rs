@@ -114,6 +114,7 @@ mod meter;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod prices;
+mod prompt;
 mod service;
 mod span;
 

@@ -77,6 +77,11 @@ impl Meter {
         Some(Self { protocol, reader, forwarded, told: None, kind })
     }
 
+    /// Whether the answer comes in events.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.kind, Kind::Events(_))
+    }
+
     /// Whether the length of what leaves is not that of what comes.
     pub(crate) fn changes_length(&self) -> bool {
         match &self.kind {
@@ -144,7 +149,7 @@ impl Meter {
 
     /// What an answer used that ended so: as it told, else estimated from what went by. `None` for
     /// one that failed before it said anything.
-    pub(crate) fn usage(&mut self, ending: Ending, sent: &Sent) -> Option<Usage> {
+    pub(crate) fn usage(&mut self, ending: Ending, sent: impl FnOnce() -> Sent) -> Option<Usage> {
         let complete = ending == Ending::Complete;
         if let Some(told) = self.told.take().filter(|_| complete) {
             return Some(told);
@@ -159,7 +164,10 @@ impl Meter {
         {
             whole.count(&mut self.forwarded);
         }
-        Some(self.forwarded.estimate(told, sent))
+        if matches!(told.quality, Quality::Exact | Quality::Inconsistent) {
+            return Some(told);
+        }
+        Some(self.forwarded.estimate(told, &sent()))
     }
 
     /// Whether any of the answer proper went by.

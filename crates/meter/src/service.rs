@@ -21,20 +21,21 @@ use crate::{
 /// Service that records one charge for each attempt. See [`MeterLayer`].
 pub struct Meter<S, L, P> {
     inner: S,
-    layer: MeterLayer<L, P>,
+    // Shared: a service is cloned for each request.
+    layer: Arc<MeterLayer<L, P>>,
 }
 
 impl<S, L, P> Meter<S, L, P> {
     pub(crate) fn new(inner: S, layer: MeterLayer<L, P>) -> Self {
-        Self { inner, layer }
+        Self { inner, layer: Arc::new(layer) }
     }
 }
 
 impl<S, L, P, B, R> Service<Request<B>> for Meter<S, L, P>
 where
     S: Service<Request<Body>, Response = Response<R>> + Clone,
-    L: Ledger + Clone,
-    P: Prices + Clone,
+    L: Ledger,
+    P: Prices,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
     R: http_body::Body<Data = Bytes> + Send + 'static,
@@ -61,9 +62,9 @@ where
     }
 }
 
-impl<L: Ledger + Clone, P: Prices + Clone> MeterLayer<L, P> {
+impl<L: Ledger, P: Prices> MeterLayer<L, P> {
     /// Opens the account of an attempt, and asks for usage where the client did not.
-    pub(crate) fn open(&self, request: &mut Request<Body>) -> Calling<L, P> {
+    pub(crate) fn open(self: &Arc<Self>, request: &mut Request<Body>) -> Calling<L, P> {
         let Settings { target, drains, .. } = &self.settings;
         let extensions = request.extensions();
         let target = extensions.get::<Arc<Target>>().or(target.as_ref()).cloned();
@@ -76,7 +77,7 @@ impl<L: Ledger + Clone, P: Prices + Clone> MeterLayer<L, P> {
         let undo = profile.map_or_else(Undo::default, |profile| asked(request, &call, profile));
         let drain = drains.as_ref().zip(target.as_deref()).and_then(|(drains, t)| drains.of(t));
         let facts = Facts::new(call, target, request);
-        let account = Account::new(facts, outcome, self.ledger.clone(), self.prices.clone());
+        let account = Account::new(facts, outcome, self.clone());
         let span = account.span.clone();
         Calling { account: Some(Box::new(account)), profile, undo, drain, span, is_sent: false }
     }
@@ -104,7 +105,7 @@ fn asked(request: &mut Request<Body>, call: &Call, profile: Profile) -> Undo {
     Undo { strip: asked.strip, cost: asked.cost }
 }
 
-impl<S: Clone, L: Clone, P: Clone> Clone for Meter<S, L, P> {
+impl<S: Clone, L, P> Clone for Meter<S, L, P> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), layer: self.layer.clone() }
     }

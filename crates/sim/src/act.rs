@@ -57,7 +57,10 @@ pub(crate) enum Break {
 pub(crate) struct Act {
     pub(crate) kind: Kind,
     pub(crate) calls: Vec<Named>,
+    /// How often to call a tool before it answers.
+    pub(crate) steps: usize,
     pub(crate) thinking: bool,
+    pub(crate) refuse: bool,
     pub(crate) error: Option<Class>,
     pub(crate) garbage: bool,
     pub(crate) delay: Duration,
@@ -111,8 +114,10 @@ impl Act {
             "tool" => self.kind = Kind::Tool,
             "parallel-tools" => self.kind = Kind::Parallel,
             "structured" => self.kind = Kind::Structured,
+            "steps" => (self.kind, self.steps) = (Kind::Tool, count(value)?),
             "call" => self.calls.push(named(value)?),
             "thinking" => self.thinking = true,
+            "refuse" => self.refuse = true,
             "garbage" => self.garbage = true,
             "error" => self.error = Some(class(value)?),
             "delay" => self.delay = duration(value)?,

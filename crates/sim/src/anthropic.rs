@@ -5,7 +5,7 @@ use serde_json::{Value, value::RawValue};
 use tollgate_core::Class;
 
 use crate::{
-    ask::{Ask, Bad, Choice, Format, Tool, parse, read, text, weigh},
+    ask::{Ask, Bad, Choice, Format, Talk, Tool, parse, read, text, weigh},
     bill::Spend,
     chat::halves,
     dialect::{Asked, Dialect, Fault, Turn},
@@ -31,6 +31,8 @@ struct Request<'a> {
     thinking: Option<Thinking>,
     output_config: Option<OutputConfig>,
     stream: Option<bool>,
+    #[serde(default)]
+    stop_sequences: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -92,20 +94,24 @@ fn choice(choice: Option<ToolChoice>) -> Choice {
 }
 
 /// The last text a user wrote, and the tool results of the last message.
-fn conversation(raw: &RawValue) -> Result<(String, Vec<String>), Bad> {
+fn conversation(raw: &RawValue) -> Result<Talk, Bad> {
     let messages: Vec<Message<'_>> = serde_json::from_str(raw.get())
         .map_err(|error| Bad::Value(format!("messages: {error}")))?;
     let Some(last) = messages.last() else {
         return Err(Bad::Value("messages: at least one message is required".into()));
     };
-    let mut prompt = String::new();
-    for message in messages.iter().rev().filter(|message| message.role == "user") {
+    let (mut prompt, mut rounds) = (String::new(), 0);
+    for message in messages.iter().rev() {
+        if message.role != "user" {
+            rounds += 1;
+            continue;
+        }
         prompt = text(message.content)?;
         if !prompt.is_empty() {
             break;
         }
     }
-    Ok((prompt, results(last)?))
+    Ok(Talk { prompt, results: results(last)?, rounds })
 }
 
 fn results(message: &Message<'_>) -> Result<Vec<String>, Bad> {
@@ -127,18 +133,20 @@ impl Anthropic {
             return Err(Bad::Missing("max_tokens"));
         }
         let messages = request.messages.ok_or(Bad::Missing("messages"))?;
-        let (prompt, results) = conversation(messages)?;
+        let Talk { prompt, results, rounds } = conversation(messages)?;
         let schema = request.output_config.and_then(|config| config.format?.schema);
         Ok(Ask {
             model,
             stream: request.stream.unwrap_or(false),
             prompt,
             results,
+            rounds,
             tools: tools(request.tools)?,
             choice: choice(request.tool_choice),
             format: schema.map_or(Format::Text, Format::Schema),
             thinking: request.thinking.is_some_and(|thinking| thinking.r#type != "disabled"),
             limit: request.max_tokens,
+            stop: request.stop_sequences,
             input: weigh([Some(messages), request.system, request.tools]),
             ..Ask::default()
         })
@@ -170,8 +178,8 @@ impl Dialect for Anthropic {
             stream_block(turn, feed, n, block);
         }
         let delta = json! {
-            "stop_reason": finish(turn.said.finish), "stop_sequence": Null,
-            "stop_details": Null, "container": Null,
+            "stop_reason": finish(turn.said.finish), "stop_sequence": turn.said.stopped,
+            "stop_details": details(turn.said.finish), "container": Null,
         };
         feed.event("message_delta", Spend::NOTHING, |o| {
             put!(o, "delta": delta, "usage": final_usage(turn.said.used));
@@ -209,8 +217,8 @@ fn message(turn: &Turn<'_>, content: &Json, stop: Option<Finish>, usage: &Json) 
         "role": "assistant",
         "content": content,
         "stop_reason": stop.map(finish),
-        "stop_sequence": Null,
-        "stop_details": Null,
+        "stop_sequence": stop.and(turn.said.stopped.as_ref()),
+        "stop_details": stop.and_then(details),
         "container": Null,
         "usage": usage,
     }
@@ -222,7 +230,7 @@ fn block_of(turn: &Turn<'_>, n: usize, block: &Block) -> Json {
             let text = Block::joined(pieces);
             json! {"type": "thinking", "thinking": text, "signature": signature}
         }
-        Block::Text { pieces } => {
+        Block::Text { pieces } | Block::Refusal { pieces } => {
             json! {"type": "text", "text": Block::joined(pieces), "citations": Null}
         }
         Block::Call { name, arguments } => tool_use(turn, n, name, arguments),
@@ -240,14 +248,16 @@ fn tool_use(turn: &Turn<'_>, n: usize, name: &str, input: &str) -> Json {
 fn stream_block(turn: &Turn<'_>, feed: &mut Feed, n: usize, block: &Block) {
     let head = match block {
         Block::Thinking { .. } => json! {"type": "thinking", "thinking": "", "signature": ""},
-        Block::Text { .. } => json! {"type": "text", "text": "", "citations": Null},
+        Block::Text { .. } | Block::Refusal { .. } => {
+            json! {"type": "text", "text": "", "citations": Null}
+        }
         Block::Call { name, .. } => tool_use(turn, n, name, "{}"),
     };
     feed.event("content_block_start", Spend::NOTHING, |o| {
         put!(o, "index": n, "content_block": head);
     });
     match block {
-        Block::Text { pieces } => pieces.iter().for_each(|piece| {
+        Block::Text { pieces } | Block::Refusal { pieces } => pieces.iter().for_each(|piece| {
             delta(feed, n, ("text_delta", "text", piece), Spend::text(piece));
         }),
         Block::Thinking { pieces, signature } => {
@@ -281,7 +291,18 @@ fn finish(finish: Finish) -> &'static str {
         Finish::Stop => "end_turn",
         Finish::Length => "max_tokens",
         Finish::Calls => "tool_use",
+        Finish::Sequence => "stop_sequence",
+        Finish::Refused => "refusal",
     }
+}
+
+/// Why it refused.
+fn details(finish: Finish) -> Option<Json> {
+    (finish == Finish::Refused).then(|| {
+        json! {
+            "type": "refusal", "category": Null, "explanation": "The request is against the rules.",
+        }
+    })
 }
 
 /// Input counts leave out what was read from or written to the cache.
@@ -295,6 +316,7 @@ fn usage(used: Used, output: u64) -> Json {
         "cache_read_input_tokens": used.cached,
         "cache_creation": creation,
         "output_tokens": output,
+        "output_tokens_details": thinking(used),
         "server_tool_use": Null,
         "service_tier": "standard",
         "inference_geo": Null,
@@ -307,8 +329,13 @@ fn final_usage(used: Used) -> Json {
         "cache_creation_input_tokens": used.written,
         "cache_read_input_tokens": used.cached,
         "output_tokens": used.output,
+        "output_tokens_details": thinking(used),
         "server_tool_use": Null,
     }
+}
+
+fn thinking(used: Used) -> Json {
+    json! {"thinking_tokens": used.reasoning}
 }
 
 fn inner(fault: &Fault) -> (u16, Json) {

@@ -27,16 +27,35 @@ pub(crate) struct Ask {
     pub(crate) prompt: String,
     /// Tool results the conversation ends in.
     pub(crate) results: Vec<String>,
+    /// How often the model has spoken since the user did.
+    pub(crate) rounds: usize,
     pub(crate) tools: Vec<Tool>,
     pub(crate) choice: Choice,
     pub(crate) format: Format,
     pub(crate) thinking: bool,
     pub(crate) limit: Option<u64>,
+    /// Texts the answer ends before.
+    pub(crate) stop: Vec<String>,
+    /// Whose signature thoughts carry.
+    pub(crate) vendor: &'static str,
+    /// Thoughts are counted, not told, as OpenAI does it in Chat Completions.
+    pub(crate) quiet: bool,
     pub(crate) stream_usage: bool,
     /// Tokens of everything that was sent.
     pub(crate) input: u64,
     /// Members of the request that the answer repeats.
     pub(crate) echo: Vec<(&'static str, Json)>,
+}
+
+/// What matters of a conversation.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    /// The last text of a user.
+    pub(crate) prompt: String,
+    /// The tool results it ends in.
+    pub(crate) results: Vec<String>,
+    /// How often the model has spoken since the prompt.
+    pub(crate) rounds: usize,
 }
 
 #[derive(Debug)]

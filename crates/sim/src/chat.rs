@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
-    ask::{Ask, Bad, Choice, Format, Tool, parse, read, text, weigh},
+    ask::{Ask, Bad, Choice, Format, Talk, Tool, parse, read, text, weigh},
     bill::Spend,
     dialect::{Asked, Dialect, Fault, Turn},
     feed::Feed,
@@ -32,6 +32,28 @@ struct Request<'a> {
     reasoning_effort: Option<String>,
     max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
+    #[serde(default)]
+    stop: Stop,
+}
+
+/// One text or several.
+#[derive(Default, Deserialize)]
+#[serde(untagged)]
+enum Stop {
+    One(String),
+    Many(Vec<String>),
+    #[default]
+    None,
+}
+
+impl From<Stop> for Vec<String> {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::One(text) => vec![text],
+            Stop::Many(texts) => texts,
+            Stop::None => Self::new(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,19 +110,21 @@ fn format(raw: Option<&RawValue>) -> Result<Format, Bad> {
     })
 }
 
-/// The last user's text, and the tool results after the last assistant message.
-fn conversation(raw: &RawValue) -> Result<(String, Vec<String>), Bad> {
+/// What matters of a conversation: the last text of a user, the tool results it ends in.
+fn conversation(raw: &RawValue) -> Result<Talk, Bad> {
     let messages: Vec<Message<'_>> =
         serde_json::from_str(raw.get()).map_err(|error| Bad::Value(error.to_string()))?;
     if messages.is_empty() {
         return Err(Bad::Value("'messages': [] is too short".into()));
     }
+    let since = messages.iter().rev().take_while(|message| message.role != "user");
+    let rounds = since.filter(|message| message.role == "assistant").count();
     let user = messages.iter().rev().find(|message| message.role == "user");
     let prompt = text(user.and_then(|message| message.content))?;
     let last = messages.iter().rev().take_while(|m| matches!(&*m.role, "tool" | "function"));
     let mut results: Vec<_> = last.map(|m| text(m.content)).collect::<Result<_, _>>()?;
     results.reverse();
-    Ok((prompt, results))
+    Ok(Talk { prompt, results, rounds })
 }
 
 impl Dialect for Chat {
@@ -108,18 +132,20 @@ impl Dialect for Chat {
         let request: Request<'_> = read(body)?;
         let model = request.model.ok_or(Bad::Missing("model"))?;
         let messages = request.messages.ok_or(Bad::Missing("messages"))?;
-        let (prompt, results) = conversation(messages)?;
+        let Talk { prompt, results, rounds } = conversation(messages)?;
         let usage = request.stream_options.and_then(|options| options.include_usage);
         Ok(Ask {
             model,
             stream: request.stream.unwrap_or(false),
             prompt,
             results,
+            rounds,
             tools: tools(request.tools)?,
             choice: choice(request.tool_choice)?,
             format: format(request.response_format)?,
             thinking: request.reasoning_effort.is_some_and(|effort| effort != "none"),
             limit: request.max_completion_tokens.or(request.max_tokens),
+            stop: request.stop.into(),
             stream_usage: usage.unwrap_or(false),
             input: weigh([Some(messages), request.tools, request.response_format]),
             ..Ask::default()
@@ -147,6 +173,7 @@ impl Dialect for Chat {
         let mut calls = 0;
         for block in &turn.said.blocks {
             match block {
+                Block::Thinking { .. } if turn.ask.quiet => {}
                 Block::Thinking { pieces, .. } => pieces.iter().for_each(|piece| {
                     delta(turn, feed, Spend::thought(piece), |o| {
                         o.nested("delta", |o| o.member("reasoning_content", piece));
@@ -155,6 +182,11 @@ impl Dialect for Chat {
                 Block::Text { pieces } => pieces.iter().for_each(|piece| {
                     delta(turn, feed, Spend::text(piece), |o| {
                         o.nested("delta", |o| o.member("content", piece));
+                    });
+                }),
+                Block::Refusal { pieces } => pieces.iter().for_each(|piece| {
+                    delta(turn, feed, Spend::text(piece), |o| {
+                        o.nested("delta", |o| o.member("refusal", piece));
                     });
                 }),
                 Block::Call { name, arguments } => {
@@ -197,14 +229,16 @@ impl Dialect for Chat {
 
 fn message(turn: &Turn<'_>) -> Json {
     Json::object(|o| {
-        let (mut content, mut calls) = (None, Vec::new());
+        let (mut content, mut refusal, mut calls) = (None, None, Vec::new());
         put!(o, "role": "assistant");
         for block in &turn.said.blocks {
             match block {
+                Block::Thinking { .. } if turn.ask.quiet => {}
                 Block::Thinking { pieces, .. } => {
                     o.member("reasoning_content", &Block::joined(pieces));
                 }
                 Block::Text { pieces } => content = Some(Block::joined(pieces)),
+                Block::Refusal { pieces } => refusal = Some(Block::joined(pieces)),
                 Block::Call { name, arguments } => {
                     let function = json! {"name": name, "arguments": arguments};
                     let id = turn.item("call_", calls.len());
@@ -212,7 +246,7 @@ fn message(turn: &Turn<'_>) -> Json {
                 }
             }
         }
-        put!(o, "content": content, "refusal": Null, "annotations": Json("[]".into()));
+        put!(o, "content": content, "refusal": refusal, "annotations": Json("[]".into()));
         if !calls.is_empty() {
             o.member("tool_calls", &calls);
         }
@@ -278,7 +312,7 @@ impl crate::json::Piece for Prefixed<'_> {
 
 fn finish(finish: Finish) -> &'static str {
     match finish {
-        Finish::Stop => "stop",
+        Finish::Stop | Finish::Sequence | Finish::Refused => "stop",
         Finish::Length => "length",
         Finish::Calls => "tool_calls",
     }

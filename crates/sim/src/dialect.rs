@@ -37,7 +37,7 @@ pub(crate) struct Fault {
     pub(crate) class: Class,
     /// The provider's usual words if there is nothing special to say.
     pub(crate) message: Option<String>,
-    pub(crate) param: Option<&'static str>,
+    pub(crate) param: Option<String>,
     /// OpenAI's code where it is not the class's.
     pub(crate) code: Option<&'static str>,
 }

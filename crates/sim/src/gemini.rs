@@ -5,7 +5,7 @@ use serde_json::{Value, value::RawValue};
 use tollgate_core::Class;
 
 use crate::{
-    ask::{Ask, Bad, Choice, Format, Tool, read, text, tokens, weigh},
+    ask::{Ask, Bad, Choice, Format, Talk, Tool, read, text, tokens, weigh},
     bill::Spend,
     dialect::{Asked, Dialect, Fault, Turn},
     embed::{dimensions, vector},
@@ -42,6 +42,8 @@ struct Generation {
     response_schema: Option<Value>,
     #[serde(alias = "response_json_schema", alias = "_responseJsonSchema")]
     response_json_schema: Option<Value>,
+    #[serde(alias = "stop_sequences")]
+    stop_sequences: Vec<String>,
     #[serde(alias = "thinking_config")]
     thinking_config: Option<ThinkingConfig>,
 }
@@ -50,6 +52,21 @@ struct Generation {
 struct ThinkingConfig {
     #[serde(rename = "includeThoughts", alias = "include_thoughts")]
     include_thoughts: Option<bool>,
+    #[serde(rename = "thinkingBudget", alias = "thinking_budget")]
+    budget: Option<i64>,
+    #[serde(rename = "thinkingLevel", alias = "thinking_level")]
+    level: Option<String>,
+}
+
+impl ThinkingConfig {
+    fn shows(&self) -> bool {
+        self.include_thoughts == Some(true)
+    }
+
+    /// Whether there are thoughts at all, shown or only counted.
+    fn thinks(&self) -> bool {
+        self.shows() || self.level.is_some() || self.budget.is_some_and(|budget| budget != 0)
+    }
 }
 
 #[derive(Deserialize)]
@@ -124,22 +141,25 @@ fn format(generation: &mut Generation) -> Format {
 }
 
 /// The last text a user wrote, and the function responses of the last content.
-fn conversation(raw: &RawValue) -> Result<(String, Vec<String>), Bad> {
+fn conversation(raw: &RawValue) -> Result<Talk, Bad> {
     let contents: Vec<Content<'_>> = match raw.get().starts_with('[') {
         true => serde_json::from_str(raw.get()),
         false => serde_json::from_str(raw.get()).map(|one| vec![one]),
     }
     .map_err(|e| wrong(&e))?;
-    let user = |content: &&Content<'_>| content.role.as_deref() != Some("model");
-    let mut prompt = String::new();
-    for content in contents.iter().rev().filter(user) {
+    let (mut prompt, mut rounds) = (String::new(), 0);
+    for content in contents.iter().rev() {
+        if content.role.as_deref() == Some("model") {
+            rounds += 1;
+            continue;
+        }
         prompt = text(content.parts)?;
         if !prompt.is_empty() {
             break;
         }
     }
     let last = contents.last().and_then(|content| content.parts);
-    Ok((prompt, last.map_or(Ok(Vec::new()), results)?))
+    Ok(Talk { prompt, results: last.map_or(Ok(Vec::new()), results)?, rounds })
 }
 
 fn results(parts: &RawValue) -> Result<Vec<String>, Bad> {
@@ -156,7 +176,7 @@ impl Dialect for Gemini {
     fn ask(&self, asked: &Asked<'_>, body: &[u8]) -> Result<Ask, Bad> {
         let mut request: Request<'_> = read(body)?;
         let contents = request.contents.ok_or(Bad::Missing("contents"))?;
-        let (prompt, results) = conversation(contents)?;
+        let Talk { prompt, results, rounds } = conversation(contents)?;
         let thinking = request.generation.thinking_config.as_ref();
         Ok(Ask {
             model: asked.model.to_owned(),
@@ -164,10 +184,13 @@ impl Dialect for Gemini {
             array: asked.array,
             prompt,
             results,
+            rounds,
             tools: tools(request.tools)?,
             choice: choice(&request.tool_config),
-            thinking: thinking.and_then(|config| config.include_thoughts).unwrap_or(false),
+            thinking: thinking.is_some_and(ThinkingConfig::thinks),
+            quiet: thinking.is_some_and(|config| !config.shows()),
             limit: request.generation.max_output_tokens,
+            stop: std::mem::take(&mut request.generation.stop_sequences),
             format: format(&mut request.generation),
             input: weigh([Some(contents), request.system, request.tools]),
             ..Ask::default()
@@ -175,16 +198,20 @@ impl Dialect for Gemini {
     }
 
     fn answer(&self, turn: &Turn<'_>) -> Json {
-        let thought = turn.said.blocks.iter().any(|b| matches!(b, Block::Thinking { .. }));
-        let parts = turn.said.blocks.iter().enumerate().map(|(n, block)| match block {
+        let blocks = turn.said.blocks.iter().enumerate();
+        let spoken = blocks.filter(|(_, block)| match block {
+            Block::Thinking { .. } => !turn.ask.quiet,
+            block => !matches!(block, Block::Refusal { .. }),
+        });
+        let parts = spoken.map(|(n, block)| match block {
             Block::Thinking { pieces, .. } => {
                 json! {"text": Block::joined(pieces), "thought": true}
             }
-            Block::Text { pieces } => signed(turn, thought, |o| {
+            Block::Text { pieces } | Block::Refusal { pieces } => signed(turn, true, |o| {
                 o.member("text", &Block::joined(pieces));
             }),
             Block::Call { name, arguments } => {
-                let first = thought && n == 1;
+                let first = turn.said.first_call() == Some(n);
                 signed(turn, first, |o| o.member("functionCall", &call(turn, n, name, arguments)))
             }
         });
@@ -195,6 +222,7 @@ impl Dialect for Gemini {
     fn stream(&self, turn: &Turn<'_>, feed: &mut Feed) {
         for (n, block) in turn.said.blocks.iter().enumerate() {
             match block {
+                Block::Thinking { .. } if turn.ask.quiet => {}
                 Block::Thinking { pieces, .. } => pieces.iter().for_each(|piece| {
                     let part = json! {"text": piece, "thought": true};
                     part_of(turn, feed, part, Spend::thought(piece));
@@ -202,8 +230,9 @@ impl Dialect for Gemini {
                 Block::Text { pieces } => pieces.iter().for_each(|piece| {
                     part_of(turn, feed, json! {"text": piece}, Spend::text(piece));
                 }),
+                Block::Refusal { .. } => {}
                 Block::Call { name, arguments } => {
-                    let part = signed(turn, n == 1, |o| {
+                    let part = signed(turn, turn.said.first_call() == Some(n), |o| {
                         o.member("functionCall", &call(turn, n, name, arguments));
                     });
                     part_of(turn, feed, part, Spend::call(name, arguments));
@@ -243,7 +272,7 @@ impl Dialect for Gemini {
 fn signed(turn: &Turn<'_>, here: bool, fill: impl FnOnce(&mut Object<'_>)) -> Json {
     Json::object(|o| {
         fill(o);
-        if let (true, Some(Block::Thinking { signature, .. })) = (here, turn.said.blocks.first()) {
+        if let (true, Some(signature)) = (here, &turn.said.signature) {
             o.member("thoughtSignature", signature);
         }
     })
@@ -272,6 +301,7 @@ fn response(o: &mut Object<'_>, turn: &Turn<'_>, parts: &Json, last: bool) {
 fn finish(finish: Finish) -> &'static str {
     match finish {
         Finish::Length => "MAX_TOKENS",
+        Finish::Refused => "SAFETY",
         _ => "STOP",
     }
 }

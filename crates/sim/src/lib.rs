@@ -34,8 +34,10 @@
 //! | `[[sim:say:TEXT]]`, `[[sim:bytes:N]]` | says TEXT, or N bytes |
 //! | `[[sim:events:N]]` | says its text in exactly N deltas |
 //! | `[[sim:tool]]`, `[[sim:parallel-tools]]` | calls the first, or every, offered tool |
+//! | `[[sim:steps:N]]` | calls the first tool, and again after its results, N times in all |
 //! | `[[sim:call:NAME]]`, `[[sim:call:NAME:{…}]]` | calls the tool NAME, if it is offered, with these arguments |
 //! | `[[sim:thinking]]`, `[[sim:structured]]` | thinks first; answers JSON |
+//! | `[[sim:refuse]]` | refuses in the protocol's own way |
 //! | `[[sim:cached:N]]`, `[[sim:cache-write:N]]` | counts N more tokens as read or written |
 //! | `[[sim:error:CLASS]]`, `[[sim:garbage]]` | fails before the answer; sends HTML with status 200 |
 //! | `[[sim:delay:200ms]]`, `[[sim:pace:1s]]` | waits before the head; before each event |
@@ -69,6 +71,8 @@ mod said;
 mod schema;
 mod serve;
 mod service;
+mod sign;
+mod strict;
 
 pub use self::{
     bill::BillRow,

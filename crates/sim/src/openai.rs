@@ -67,6 +67,9 @@ fn words(class: Class) -> Words {
 
 const INVALID: &str = "invalid_request_error";
 
+/// The code of what has no better one.
+pub(crate) const INVALID_VALUE: &str = "invalid_value";
+
 /// Status and body of an error.
 pub(crate) fn error(fault: &Fault) -> (u16, Json) {
     (words(fault.class).status, json! {"error": inner(fault)})
@@ -98,7 +101,7 @@ pub(crate) fn bad(bad: Bad) -> Fault {
             format!("We could not parse the JSON body of your request: {error}"),
         ),
         Bad::Missing(param) => Fault {
-            param: Some(param),
+            param: Some(param.to_owned()),
             ..invalid(
                 "missing_required_parameter",
                 format!("Missing required parameter: '{param}'."),

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
-    ask::{Ask, Bad, Choice, Format, Tool, parse, read, text, weigh},
+    ask::{Ask, Bad, Choice, Format, Talk, Tool, parse, read, text, weigh},
     bill::Spend,
     chat::{choice, halves},
     dialect::{Asked, Dialect, Fault, Turn},
@@ -80,26 +80,40 @@ fn format(raw: Option<&RawValue>) -> Result<Format, Bad> {
 }
 
 /// The last user's text, and the outputs of the calls the input ends in.
-fn conversation(raw: Option<&RawValue>) -> Result<(String, Vec<String>), Bad> {
+fn conversation(raw: Option<&RawValue>) -> Result<Talk, Bad> {
     let Some(raw) = raw.filter(|raw| raw.get().starts_with('[')) else {
-        return Ok((text(raw)?, Vec::new()));
+        return Ok(Talk { prompt: text(raw)?, results: Vec::new(), rounds: 0 });
     };
     let items: Vec<Item<'_>> =
         serde_json::from_str(raw.get()).map_err(|error| Bad::Value(format!("input: {error}")))?;
     let user = items.iter().rev().find(|item| item.role.as_deref() == Some("user"));
     let prompt = text(user.and_then(|item| item.content))?;
-    let output = |item: &&Item<'_>| item.r#type.as_deref().is_some_and(|t| t.ends_with("_output"));
-    let last = items.iter().rev().take_while(output);
+    let last = items.iter().rev().take_while(|item| item.is_output());
     let mut results: Vec<_> = last.map(|item| text(item.output)).collect::<Result<_, _>>()?;
     results.reverse();
-    Ok((prompt, results))
+    Ok(Talk { prompt, results, rounds: rounds(&items) })
 }
 
-fn asks_to_reason(raw: Option<&RawValue>) -> Result<bool, Bad> {
-    let Some(raw) = raw else { return Ok(false) };
+/// How often outputs of calls came since the user's last message, side by side counted once.
+fn rounds(items: &[Item<'_>]) -> usize {
+    let since = items.iter().rposition(|item| item.role.as_deref() == Some("user"));
+    let since = &items[since.map_or(0, |at| at + 1)..];
+    since.chunk_by(|a, b| a.is_output() == b.is_output()).filter(|run| run[0].is_output()).count()
+}
+
+impl Item<'_> {
+    fn is_output(&self) -> bool {
+        self.r#type.as_deref().is_some_and(|kind| kind.ends_with("_output"))
+    }
+}
+
+/// Whether it is asked to reason, and whether only that.
+fn asks_to_reason(raw: Option<&RawValue>) -> Result<(bool, bool), Bad> {
+    let Some(raw) = raw else { return Ok((false, false)) };
     let reasoning: Value = parse(raw)?;
     let asked = |key: &str| reasoning[key].as_str().is_some_and(|value| value != "none");
-    Ok(asked("effort") || asked("summary"))
+    let (effort, summary) = (asked("effort"), asked("summary"));
+    Ok((effort || summary, effort && !summary))
 }
 
 fn echo(request: &Request<'_>) -> Vec<(&'static str, Json)> {
@@ -126,17 +140,20 @@ fn echo(request: &Request<'_>) -> Vec<(&'static str, Json)> {
 impl Dialect for Responses {
     fn ask(&self, _: &Asked<'_>, body: &[u8]) -> Result<Ask, Bad> {
         let request: Request<'_> = read(body)?;
-        let (prompt, results) = conversation(request.input)?;
+        let (thinking, quiet) = asks_to_reason(request.reasoning)?;
+        let Talk { prompt, results, rounds } = conversation(request.input)?;
         Ok(Ask {
             echo: echo(&request),
             model: request.model.ok_or(Bad::Missing("model"))?,
             stream: request.stream.unwrap_or(false),
             prompt,
             results,
+            rounds,
             tools: tools(request.tools)?,
             choice: request.tool_choice.map_or(Ok(Choice::Auto), |raw| choice(Some(raw)))?,
             format: format(request.text)?,
-            thinking: asks_to_reason(request.reasoning)?,
+            thinking,
+            quiet,
             limit: request.max_output_tokens,
             input: match request.input {
                 Some(input) => weigh([Some(input), request.instructions, request.tools]),
@@ -159,7 +176,9 @@ impl Dialect for Responses {
             emit(feed, "response.output_item.added", Spend::NOTHING, |o| {
                 put!(o, "output_index": index, "item": opened);
             });
-            stream_item(&Place { id: item_id(turn, index, block), index }, block, feed);
+            if !is_quiet(turn, block) {
+                stream_item(&Place { id: item_id(turn, index, block), index }, block, feed);
+            }
             let done = item(turn, index, block, status_of(turn, index));
             emit(feed, "response.output_item.done", Spend::NOTHING, |o| {
                 put!(o, "output_index": index, "item": done);
@@ -218,6 +237,7 @@ fn stream_item(place: &Place, block: &Block, feed: &mut Feed) {
     match block {
         Block::Thinking { pieces, .. } => stream_summary(place, pieces, feed),
         Block::Text { pieces } => stream_text(place, pieces, feed),
+        Block::Refusal { pieces } => stream_refusal(place, pieces, feed),
         Block::Call { name, arguments } => {
             let [first, second] = halves(arguments);
             let spend = Spend::call(name, arguments);
@@ -269,16 +289,43 @@ fn stream_text(place: &Place, pieces: &[String], feed: &mut Feed) {
     });
 }
 
+fn stream_refusal(place: &Place, pieces: &[String], feed: &mut Feed) {
+    let (whole, none) = (Block::joined(pieces), Spend::NOTHING);
+    place.emit(feed, "response.content_part.added", none, |o| {
+        put!(o, "content_index": 0_usize, "part": refusal(""));
+    });
+    for piece in pieces {
+        place.emit(feed, "response.refusal.delta", Spend::text(piece), |o| {
+            put!(o, "content_index": 0_usize, "delta": piece);
+        });
+    }
+    place.emit(feed, "response.refusal.done", none, |o| {
+        put!(o, "content_index": 0_usize, "refusal": whole);
+    });
+    place.emit(feed, "response.content_part.done", none, |o| {
+        put!(o, "content_index": 0_usize, "part": refusal(&whole));
+    });
+}
+
+fn refusal(text: &str) -> Json {
+    json! {"type": "refusal", "refusal": text}
+}
+
 fn output_text(text: &str) -> Json {
     let empty = Json("[]".into());
     json! {"type": "output_text", "text": text, "annotations": empty, "logprobs": empty}
+}
+
+/// Whether these are thoughts that nobody asked to see.
+fn is_quiet(turn: &Turn<'_>, block: &Block) -> bool {
+    turn.ask.quiet && matches!(block, Block::Thinking { .. })
 }
 
 fn item_id(turn: &Turn<'_>, index: usize, block: &Block) -> String {
     turn.item(
         match block {
             Block::Thinking { .. } => "rs_",
-            Block::Text { .. } => "msg_",
+            Block::Text { .. } | Block::Refusal { .. } => "msg_",
             Block::Call { .. } => "fc_",
         },
         index,
@@ -292,20 +339,14 @@ fn item(turn: &Turn<'_>, index: usize, block: &Block, status: &str) -> Json {
     match block {
         Block::Thinking { pieces, signature } => {
             let text = json! {"type": "summary_text", "text": Block::joined(pieces)};
-            let summary = if open { vec![] } else { vec![text] };
+            let summary = if open || turn.ask.quiet { vec![] } else { vec![text] };
             let content = if open { "" } else { signature };
             json! {
                 "id": id, "type": "reasoning", "encrypted_content": content, "summary": summary,
             }
         }
-        Block::Text { pieces } => {
-            let text = output_text(&Block::joined(pieces));
-            let content = if open { vec![] } else { vec![text] };
-            json! {
-                "id": id, "type": "message", "status": status, "role": "assistant",
-                "content": content,
-            }
-        }
+        Block::Text { pieces } => message(&id, status, open, output_text(&Block::joined(pieces))),
+        Block::Refusal { pieces } => message(&id, status, open, refusal(&Block::joined(pieces))),
         Block::Call { name, arguments } => {
             let arguments = if open { "" } else { arguments };
             json! {
@@ -313,6 +354,13 @@ fn item(turn: &Turn<'_>, index: usize, block: &Block, status: &str) -> Json {
                 "call_id": turn.item("call_", index), "name": name, "arguments": arguments,
             }
         }
+    }
+}
+
+fn message(id: &str, status: &str, open: bool, part: Json) -> Json {
+    let content = if open { vec![] } else { vec![part] };
+    json! {
+        "id": id, "type": "message", "status": status, "role": "assistant", "content": content,
     }
 }
 

@@ -6,6 +6,8 @@ use crate::{
     act::{Act, Kind, Named, unmarked},
     ask::{Ask, Choice, Format, Tool, tokens},
     schema,
+    sign::sign,
+    strict::is_three,
 };
 
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +18,10 @@ pub(crate) enum Block {
         signature: String,
     },
     Text {
+        pieces: Vec<String>,
+    },
+    /// Why it will not answer.
+    Refusal {
         pieces: Vec<String>,
     },
     Call {
@@ -29,6 +35,9 @@ pub(crate) enum Finish {
     Stop,
     Length,
     Calls,
+    /// One of the texts it had to end before.
+    Sequence,
+    Refused,
 }
 
 /// Token counts. `input` holds cached and written, `output` holds reasoning.
@@ -45,6 +54,10 @@ pub(crate) struct Used {
 pub(crate) struct Said {
     pub(crate) blocks: Vec<Block>,
     pub(crate) finish: Finish,
+    /// The text the answer ended before.
+    pub(crate) stopped: Option<String>,
+    /// What Gemini signs its last text or first call with.
+    pub(crate) signature: Option<String>,
     pub(crate) used: Used,
 }
 
@@ -55,16 +68,49 @@ impl Said {
             blocks.push(thinking(ask));
         }
         let calls = calls(ask, act);
-        let mut finish = Finish::Calls;
-        if calls.is_empty() {
-            let (text, whole) = limited(text(ask, act), ask.limit);
-            finish = if whole { Finish::Stop } else { Finish::Length };
+        let (mut finish, mut stopped) = (Finish::Calls, None);
+        if act.refuse {
+            finish = Finish::Refused;
+            blocks.push(Block::Refusal { pieces: pieces(REFUSAL, None) });
+        } else if calls.is_empty() {
+            let text;
+            (text, finish, stopped) = ended(self::text(ask, act), ask);
             blocks.push(Block::Text { pieces: pieces(&text, act.events) });
         } else {
             blocks.extend(calls);
         }
-        let used = used(ask, act, &blocks);
-        Self { blocks, finish, used }
+        let (used, signature) = (used(ask, act, &blocks), signature(ask, &blocks));
+        Self { blocks, finish, stopped, signature, used }
+    }
+
+    /// The place of the first call.
+    pub(crate) fn first_call(&self) -> Option<usize> {
+        self.blocks.iter().position(|block| matches!(block, Block::Call { .. }))
+    }
+}
+
+const REFUSAL: &str = "I will not do that.";
+
+/// The text up to where it must end, and why it ends there.
+fn ended(text: String, ask: &Ask) -> (String, Finish, Option<String>) {
+    let found = ask.stop.iter().filter_map(|stop| Some((text.find(stop.as_str())?, stop)));
+    let (text, stopped) = match found.min() {
+        Some((at, stop)) => (text[..at].to_owned(), Some(stop.clone())),
+        None => (text, None),
+    };
+    match limited(text, ask.limit) {
+        (text, false) => (text, Finish::Length, None),
+        (text, true) if stopped.is_some() => (text, Finish::Sequence, stopped),
+        (text, true) => (text, Finish::Stop, None),
+    }
+}
+
+/// The thoughts' signature; from Gemini 3 on every answer has one.
+fn signature(ask: &Ask, blocks: &[Block]) -> Option<String> {
+    match blocks.first() {
+        Some(Block::Thinking { signature, .. }) => Some(signature.clone()),
+        _ if is_three(&ask.model) => Some(sign(ask.vendor, &ask.prompt)),
+        _ => None,
     }
 }
 
@@ -75,7 +121,7 @@ impl Block {
 
     fn tokens(&self) -> u64 {
         match self {
-            Self::Thinking { pieces, .. } | Self::Text { pieces } => {
+            Self::Thinking { pieces, .. } | Self::Text { pieces } | Self::Refusal { pieces } => {
                 pieces.iter().map(|piece| tokens(piece.len())).sum()
             }
             Self::Call { name, arguments } => tokens(name.len() + arguments.len()),
@@ -99,24 +145,14 @@ fn used(ask: &Ask, act: &Act, blocks: &[Block]) -> Used {
 
 fn thinking(ask: &Ask) -> Block {
     let text = format!("The user wants an answer of {}. I will give it.", ask.model);
-    let signature = signature(&text);
+    let signature = sign(ask.vendor, &text);
     Block::Thinking { pieces: pieces(&text, None), signature }
-}
-
-/// Opaque base64 that depends on the text alone (FNV-1a).
-fn signature(text: &str) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let hash = |seed: u64| {
-        text.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-    };
-    let words: Vec<u8> =
-        (0..6).flat_map(|n| hash(0xcbf2_9ce4_8422_2325 + n).to_be_bytes()).collect();
-    STANDARD.encode(words)
 }
 
 fn calls(ask: &Ask, act: &Act) -> Vec<Block> {
     // A conversation that ends in results is answered, or it would go on for ever.
-    if !ask.results.is_empty() || ask.choice == Choice::None {
+    let answered = !ask.results.is_empty() && ask.rounds >= act.steps;
+    if answered || ask.choice == Choice::None {
         return Vec::new();
     }
     let named = |tool: &&Tool| !matches!(&ask.choice, Choice::Named(name) if *name != tool.name);

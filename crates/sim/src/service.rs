@@ -1,5 +1,6 @@
 use std::{
     convert::Infallible,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
     header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    request::Parts,
 };
 use http_body::Body;
 use tollgate_core::{Class, Protocol, Secret};
@@ -31,6 +33,7 @@ use crate::{
     openai,
     place::{Doing, Place, query},
     said::{Said, Used},
+    strict,
 };
 
 /// The simulated providers as one service. Clones share key, bill and ids.
@@ -42,7 +45,21 @@ pub struct Sim {
     key: Option<Secret>,
     bill: Option<Bill>,
     apart: bool,
+    strict: bool,
+    check: Option<Check>,
     count: Arc<AtomicU64>,
+}
+
+/// What the user of this service checks.
+#[derive(Clone)]
+struct Check(Arc<CheckFn>);
+
+type CheckFn = dyn Fn(&Parts, &[u8]) -> Result<(), String> + Send + Sync;
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Check(..)")
+    }
 }
 
 /// An answer, and how long it lets its head wait.
@@ -54,7 +71,7 @@ impl Sim {
         // Two instances must not give the same ids.
         let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
         let count = Arc::new(AtomicU64::new(start as u64));
-        Self { key: None, bill: None, apart: false, count }
+        Self { key: None, bill: None, apart: false, strict: false, check: None, count }
     }
 
     /// Refuses, in each provider's own way, every request that does not bring this key. Default:
@@ -77,6 +94,27 @@ impl Sim {
         self
     }
 
+    /// Refuses what the provider itself would refuse, in its own words: members it does not know,
+    /// calls without answers and answers without calls, signatures it never gave, sampling a model
+    /// does not take. Off by default: a request must only be readable.
+    ///
+    /// The rules are those of the provider of the request's path, and of the model by its name:
+    /// `gpt-5` and `o3` reason, `claude-opus-4-6` takes no prefill, `gemini-3-pro` signs its calls.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// Refuses as invalid what `check` finds wrong with a request's head or body, saying what it
+    /// said. Default: nothing more is checked.
+    pub fn with_check<C>(mut self, check: C) -> Self
+    where
+        C: Fn(&Parts, &[u8]) -> Result<(), String> + Send + Sync + 'static,
+    {
+        self.check = Some(Check(Arc::new(check)));
+        self
+    }
+
     /// Returns the rows so far, in the order the answers ended; none without [`Sim::with_bill`].
     ///
     /// Errors are not billed.
@@ -85,16 +123,24 @@ impl Sim {
     }
 
     /// Answers a request whose body has been read.
-    pub(crate) fn answer(&self, head: &http::request::Parts, body: &[u8]) -> Answered {
+    pub(crate) fn answer(&self, head: &Parts, body: &[u8]) -> Answered {
         let place = Place::of(&head.method, &head.uri, &head.headers);
         let request = Exchange { sim: self, protocol: place.protocol, id: self.id() };
         if !self.admits(&head.uri, &head.headers) {
             return request.refuse(&Fault::of(Class::Auth));
         }
+        if let Some(Err(said)) = self.check.as_ref().map(|check| check.0(head, body)) {
+            return request.refuse(&Fault::saying(Class::InvalidRequest, said));
+        }
+        if self.strict
+            && let Err(fault) = request.rules(&place.doing, &head.headers, body)
+        {
+            return request.refuse(&fault);
+        }
         request.answer(place.doing, body)
     }
 
-    pub(crate) fn too_large(&self, head: &http::request::Parts) -> Answered {
+    pub(crate) fn too_large(&self, head: &Parts) -> Answered {
         let place = Place::of(&head.method, &head.uri, &head.headers);
         let request = Exchange { sim: self, protocol: place.protocol, id: self.id() };
         request.refuse(&Fault::of(Class::TooLarge))
@@ -130,6 +176,16 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
+    /// What the provider itself would refuse.
+    fn rules(&self, doing: &Doing, headers: &HeaderMap, body: &[u8]) -> Result<(), Fault> {
+        let (model, counting) = match doing {
+            Doing::Generate { model, .. } => (model, false),
+            Doing::Count { model } => (model, true),
+            _ => return Ok(()),
+        };
+        strict::Request { protocol: self.protocol, headers, model, counting }.check(body)
+    }
+
     fn answer(&self, doing: Doing, body: &[u8]) -> Answered {
         match doing {
             Doing::Generate { model, stream, array } => {
@@ -146,10 +202,14 @@ impl Exchange<'_> {
     }
 
     fn generate(&self, asked: &Asked<'_>, body: &[u8]) -> Answered {
-        let ask = match self.dialect().ask(asked, body) {
+        let mut ask = match self.dialect().ask(asked, body) {
             Ok(ask) => ask,
             Err(bad) => return self.bad(bad),
         };
+        ask.vendor = vendor(self.protocol);
+        ask.quiet |= self.sim.strict
+            && self.protocol == Protocol::OpenAiChat
+            && strict::is_openai(&ask.model);
         let act = match Act::read(&ask.model, &ask.prompt) {
             Ok(act) => act,
             Err(marker) => return self.bad(Bad::Value(marker)),
@@ -311,6 +371,15 @@ impl Exchange<'_> {
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
+
+/// Whose signatures a protocol's thoughts carry.
+fn vendor(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::AnthropicMessages => "anthropic",
+        Protocol::Gemini => "gemini",
+        _ => "openai",
+    }
+}
 
 type Headers = &'static [(&'static str, &'static str)];
 

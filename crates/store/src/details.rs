@@ -1,49 +1,19 @@
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::time::Duration;
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
-use tollgate_catalog::{Date, Line, Per, Priced, Provenance};
-use tollgate_core::{Decimal, InTokens, Money, OutTokens, Prediction, Ttl, Usage};
+use tollgate_catalog::{Line, Mark, Per, Priced, Provenance};
+use tollgate_core::{Decimal, InTokens, OutTokens, ServedAs, Ttl, Usage};
 use tollgate_meter::Charge;
 
-/// What of a charge has no column, as it is shown to whoever asks for the call.
+use crate::json::{Members, Text, Value, object};
+
+/// Returns what of a charge has no column, as it is shown to whoever asks for the call: a JSON
+/// object.
 ///
 /// Written straight from the charge, once for each attempt: nothing is collected first.
-#[derive(Serialize)]
-pub(crate) struct Details<'a> {
-    protocol: &'static str,
-    operation: &'static str,
-    stream: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deployment: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    head_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_content_ms: Option<u64>,
-    usage: UsageParts<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    price: Option<Price<'a>>,
-}
-
-impl<'a> Details<'a> {
-    pub(crate) fn of(charge: &'a Charge) -> Self {
-        let target = charge.target.as_deref();
-        Self {
-            protocol: charge.protocol.as_str(),
-            operation: charge.operation.as_str(),
-            stream: charge.stream,
-            kind: target.map(|target| &*target.kind),
-            deployment: target.map(|target| &*target.deployment),
-            status: charge.status,
-            head_ms: charge.head.map(millis),
-            first_content_ms: charge.first_content.map(millis),
-            usage: UsageParts::of(&charge.usage),
-            price: charge.priced.as_ref().map(Price::of),
-        }
-    }
+pub(crate) fn of(charge: &Charge) -> String {
+    let mut json = String::with_capacity(1024);
+    object(&mut json, |all| details(all, charge));
+    json
 }
 
 /// Whole milliseconds; more than there are stay the most.
@@ -51,132 +21,79 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The parts of a usage that were told, as in `Usage`.
-#[derive(Serialize)]
-struct UsageParts<'a> {
-    #[serde(skip_serializing_if = "Input::is_empty")]
-    prompt: Input<'a>,
-    #[serde(skip_serializing_if = "Input::is_empty")]
-    read: Input<'a>,
-    #[serde(skip_serializing_if = "Written::is_empty")]
-    write: Written<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_in: Option<u64>,
-    #[serde(skip_serializing_if = "Output::is_empty")]
-    output: Output<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    citation: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prediction: Option<Predicted>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    tools: &'a BTreeMap<String, u64>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    units: &'a BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Others::is_empty")]
-    extra: Others<'a>,
-    #[serde(skip_serializing_if = "Served::is_empty")]
-    served: Served<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reported_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    byok: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<&'a str>,
-}
-
-impl<'a> UsageParts<'a> {
-    fn of(usage: &'a Usage) -> Self {
-        Self {
-            prompt: Input(&usage.prompt),
-            read: Input(&usage.read),
-            write: Written(&usage.write),
-            tool_in: usage.tool_in,
-            output: Output(&usage.output),
-            reasoning: usage.reasoning,
-            citation: usage.citation,
-            prediction: usage.prediction.map(Predicted::of),
-            tools: &usage.tools,
-            units: &usage.units,
-            extra: Others(&usage.extra),
-            served: Served::of(usage),
-            reported_tokens: usage.reported.total_tokens,
-            byok: usage.reported.byok,
-            method: usage.method.as_deref(),
-        }
+fn details(all: &mut Members<'_>, charge: &Charge) {
+    let target = charge.target.as_deref();
+    all.put("protocol", charge.protocol.as_str());
+    all.put("operation", charge.operation.as_str());
+    all.put("stream", charge.stream);
+    all.maybe("kind", target.map(|target| &*target.kind));
+    all.maybe("deployment", target.map(|target| &*target.deployment));
+    all.maybe("status", charge.status.map(u64::from));
+    all.maybe("head_ms", charge.head.map(millis));
+    all.maybe("first_content_ms", charge.first_content.map(millis));
+    all.object("usage", |all| usage(all, &charge.usage));
+    if let Some(priced) = &charge.priced {
+        all.object("price", |all| price(all, priced));
     }
 }
 
-struct Input<'a>(&'a InTokens);
-
-impl Input<'_> {
-    fn is_empty(&self) -> bool {
-        *self.0 == InTokens::default()
+/// The parts of a usage that were told, as in `Usage`; a zero that was told is one of them.
+fn usage(all: &mut Members<'_>, usage: &Usage) {
+    all.filled("prompt", |all| input(all, &usage.prompt));
+    all.filled("read", |all| input(all, &usage.read));
+    if !usage.write.is_empty() {
+        all.list("write", &usage.write, |out, (ttl, tokens)| {
+            object(out, |all| {
+                all.put("ttl", ttl_name(*ttl));
+                all.object("tokens", |all| input(all, tokens));
+            });
+        });
     }
-
-    fn parts(&self) -> [(&'static str, Option<u64>); 5] {
-        let InTokens { text, image, audio, video, document } = *self.0;
-        let names = ["text", "image", "audio", "video", "document"];
-        let mut counts = [text, image, audio, video, document].into_iter();
-        names.map(|name| (name, counts.next().flatten()))
+    all.maybe("tool_in", usage.tool_in);
+    all.filled("output", |all| output(all, &usage.output));
+    all.maybe("reasoning", usage.reasoning);
+    all.maybe("citation", usage.citation);
+    if let Some(prediction) = usage.prediction {
+        all.object("prediction", |all| {
+            all.put("accepted", prediction.accepted);
+            all.put("rejected", prediction.rejected);
+        });
     }
+    all.filled("tools", |all| {
+        usage.tools.iter().for_each(|(kind, uses)| all.put_named(kind, *uses))
+    });
+    all.filled("units", |all| {
+        usage.units.iter().for_each(|(kind, amount)| all.put_named(kind, amount.as_str()));
+    });
+    if !usage.extra.is_empty() {
+        all.list("extra", &usage.extra, |out, (model, other)| {
+            object(out, |all| {
+                all.put("model", model.as_str());
+                all.object("usage", |all| self::usage(all, other));
+            });
+        });
+    }
+    all.filled("served", |all| served(all, &usage.served));
+    all.maybe("reported_tokens", usage.reported.total_tokens);
+    all.maybe("byok", usage.reported.byok);
+    all.maybe("method", usage.method.as_deref());
 }
 
-impl Serialize for Input<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        told(serializer, self.parts())
-    }
+fn input(all: &mut Members<'_>, tokens: &InTokens) {
+    let InTokens { text, image, audio, video, document } = *tokens;
+    all.maybe("text", text);
+    all.maybe("image", image);
+    all.maybe("audio", audio);
+    all.maybe("video", video);
+    all.maybe("document", document);
 }
 
-struct Output<'a>(&'a OutTokens);
-
-impl Output<'_> {
-    fn is_empty(&self) -> bool {
-        *self.0 == OutTokens::default()
-    }
-}
-
-impl Serialize for Output<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let OutTokens { text, image, audio, video } = *self.0;
-        told(serializer, [("text", text), ("image", image), ("audio", audio), ("video", video)])
-    }
-}
-
-/// The counts that were told; a zero that was told is one of them.
-fn told<S: Serializer, const N: usize>(
-    serializer: S,
-    parts: [(&'static str, Option<u64>); N],
-) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(None)?;
-    for (name, count) in parts {
-        if let Some(count) = count {
-            map.serialize_entry(name, &count)?;
-        }
-    }
-    map.end()
-}
-
-struct Written<'a>(&'a [(Ttl, InTokens)]);
-
-impl Written<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl Serialize for Written<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Entry<'a> {
-            ttl: &'static str,
-            tokens: Input<'a>,
-        }
-        serializer.collect_seq(
-            self.0.iter().map(|(ttl, tokens)| Entry { ttl: ttl_name(*ttl), tokens: Input(tokens) }),
-        )
-    }
+fn output(all: &mut Members<'_>, tokens: &OutTokens) {
+    let OutTokens { text, image, audio, video } = *tokens;
+    all.maybe("text", text);
+    all.maybe("image", image);
+    all.maybe("audio", audio);
+    all.maybe("video", video);
 }
 
 fn ttl_name(ttl: Ttl) -> &'static str {
@@ -189,161 +106,40 @@ fn ttl_name(ttl: Ttl) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
-struct Predicted {
-    accepted: u64,
-    rejected: u64,
+fn served(all: &mut Members<'_>, served: &ServedAs) {
+    all.maybe("model", served.model.as_deref());
+    all.maybe("tier", served.tier.as_deref());
+    all.maybe("speed", served.speed.as_deref());
+    all.maybe("geo", served.geo.as_deref());
+    all.mark("batch", served.batch);
+    all.maybe("traffic", served.traffic.as_deref());
+    all.maybe("completed_at", served.completed_at);
 }
 
-impl Predicted {
-    fn of(prediction: Prediction) -> Self {
-        Self { accepted: prediction.accepted, rejected: prediction.rejected }
+fn price(all: &mut Members<'_>, priced: &Priced) {
+    all.list("lines", &priced.lines, |out, line| {
+        object(out, |all| self::line(all, line));
+    });
+    all.maybe("total_usd", priced.total);
+    all.maybe("reported_usd", priced.reported);
+    all.maybe("reported_upstream_usd", priced.reported_upstream);
+    if !priced.marks.is_empty() {
+        let mark = |out: &mut String, mark: &Mark| mark.to_string().as_str().write(out);
+        all.list("marks", &priced.marks, mark);
+    }
+    if let Some(provenance) = &priced.provenance {
+        all.object("provenance", |all| origin(all, provenance));
     }
 }
 
-struct Others<'a>(&'a [(String, Usage)]);
-
-impl Others<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl Serialize for Others<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Entry<'a> {
-            model: &'a str,
-            usage: UsageParts<'a>,
-        }
-        serializer.collect_seq(
-            self.0.iter().map(|(model, usage)| Entry { model, usage: UsageParts::of(usage) }),
-        )
-    }
-}
-
-#[derive(Serialize)]
-struct Served<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tier: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    speed: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    geo: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    batch: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traffic: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    completed_at: Option<u64>,
-}
-
-impl<'a> Served<'a> {
-    fn of(usage: &'a Usage) -> Self {
-        let served = &usage.served;
-        Self {
-            model: served.model.as_deref(),
-            tier: served.tier.as_deref(),
-            speed: served.speed.as_deref(),
-            geo: served.geo.as_deref(),
-            batch: served.batch,
-            traffic: served.traffic.as_deref(),
-            completed_at: served.completed_at,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        let texts = [self.model, self.tier, self.speed, self.geo, self.traffic];
-        texts.iter().all(Option::is_none) && !self.batch && self.completed_at.is_none()
-    }
-}
-
-#[derive(Serialize)]
-struct Price<'a> {
-    lines: Lines<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    total_usd: Option<Text<Money>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reported_usd: Option<Text<Money>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reported_upstream_usd: Option<Text<Money>>,
-    #[serde(skip_serializing_if = "Marks::is_empty")]
-    marks: Marks<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provenance: Option<Origin<'a>>,
-}
-
-impl<'a> Price<'a> {
-    fn of(priced: &'a Priced) -> Self {
-        Self {
-            lines: Lines(&priced.lines),
-            total_usd: priced.total.map(Text),
-            reported_usd: priced.reported.map(Text),
-            reported_upstream_usd: priced.reported_upstream.map(Text),
-            marks: Marks(priced),
-            provenance: priced.provenance.as_ref().map(Origin::of),
-        }
-    }
-}
-
-/// Written as its text.
-struct Text<T>(T);
-
-impl<T: fmt::Display> Serialize for Text<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-struct Marks<'a>(&'a Priced);
-
-impl Marks<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.marks.is_empty()
-    }
-}
-
-impl Serialize for Marks<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.marks.iter().map(Text))
-    }
-}
-
-struct Lines<'a>(&'a [Line]);
-
-impl Serialize for Lines<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Billed::of))
-    }
-}
-
-#[derive(Serialize)]
-struct Billed<'a> {
-    component: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    quantity: Text<Decimal>,
-    rate_usd: Text<Decimal>,
-    per: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    factor: Option<Text<Decimal>>,
-    usd: Text<Money>,
-}
-
-impl<'a> Billed<'a> {
-    fn of(line: &'a Line) -> Self {
-        Self {
-            component: &line.component,
-            model: line.model.as_deref(),
-            quantity: Text(line.quantity.normalize()),
-            rate_usd: Text(line.rate.normalize()),
-            per: per(line.per),
-            factor: (line.factor != Decimal::ONE).then(|| Text(line.factor.normalize())),
-            usd: Text(line.usd),
-        }
-    }
+fn line(all: &mut Members<'_>, line: &Line) {
+    all.put("component", &*line.component);
+    all.maybe("model", line.model.as_deref());
+    all.put("quantity", line.quantity);
+    all.put("rate_usd", line.rate);
+    all.put("per", per(line.per));
+    all.maybe("factor", Some(line.factor).filter(|factor| *factor != Decimal::ONE));
+    all.put("usd", line.usd);
 }
 
 fn per(per: Per) -> &'static str {
@@ -356,67 +152,24 @@ fn per(per: Per) -> &'static str {
 }
 
 /// Where the prices are from.
-#[derive(Serialize)]
-struct Origin<'a> {
-    version: &'a str,
-    provider: &'a str,
-    model: &'a str,
-    origin: &'static str,
-    found_by: &'static str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    declared_free: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effective_from: Option<Text<Date>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<Text<Date>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    variant: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tier_above: Option<u64>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    off_peak: bool,
-    #[serde(skip_serializing_if = "Modifiers::is_empty")]
-    modifiers: Modifiers<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    page_checked: Option<Text<Date>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    page: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    sources: &'a [String],
-}
-
-impl<'a> Origin<'a> {
-    fn of(provenance: &'a Provenance) -> Self {
-        Self {
-            version: &provenance.version,
-            provider: &provenance.provider,
-            model: &provenance.model,
-            origin: provenance.origin.name(),
-            found_by: provenance.found_by.name(),
-            declared_free: provenance.declared_free,
-            effective_from: provenance.effective_from.map(Text),
-            until: provenance.until.map(Text),
-            variant: provenance.variant.as_deref(),
-            tier_above: provenance.tier_above,
-            off_peak: provenance.off_peak,
-            modifiers: Modifiers(&provenance.modifiers),
-            page_checked: provenance.page_checked.map(Text),
-            page: provenance.page.as_deref(),
-            sources: &provenance.sources,
-        }
-    }
-}
-
-struct Modifiers<'a>(&'a [(String, Decimal)]);
-
-impl Modifiers<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl Serialize for Modifiers<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, factor)| (name, Text(factor.normalize()))))
+fn origin(all: &mut Members<'_>, provenance: &Provenance) {
+    all.put("version", &*provenance.version);
+    all.put("provider", &*provenance.provider);
+    all.put("model", &*provenance.model);
+    all.put("origin", provenance.origin.name());
+    all.put("found_by", provenance.found_by.name());
+    all.mark("declared_free", provenance.declared_free);
+    all.maybe("effective_from", provenance.effective_from.map(Text));
+    all.maybe("until", provenance.until.map(Text));
+    all.maybe("variant", provenance.variant.as_deref());
+    all.maybe("tier_above", provenance.tier_above);
+    all.mark("off_peak", provenance.off_peak);
+    all.filled("modifiers", |all| {
+        provenance.modifiers.iter().for_each(|(name, factor)| all.put_named(name, *factor));
+    });
+    all.maybe("page_checked", provenance.page_checked.map(Text));
+    all.maybe("page", provenance.page.as_deref());
+    if !provenance.sources.is_empty() {
+        all.list("sources", provenance.sources.iter(), |out, source| (**source).write(out));
     }
 }

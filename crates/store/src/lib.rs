@@ -65,6 +65,7 @@ mod counters;
 mod details;
 mod error;
 mod journal;
+mod json;
 mod options;
 mod queue;
 mod row;

@@ -29,6 +29,14 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed + Sized {
         prices: P,
     ) -> ServiceBuilder<Stack<tollgate_meter::MeterLayer<G, P>, L>>;
 
+    /// Asks the next target of the plan when one fails
+    /// ([`FallbackLayer`](tollgate_fallback::FallbackLayer)).
+    #[cfg(feature = "fallback")]
+    fn fallback(
+        self,
+        board: tollgate_core::Board,
+    ) -> ServiceBuilder<Stack<tollgate_fallback::FallbackLayer, L>>;
+
     /// Decides who answers ([`RouteLayer`](tollgate_route::RouteLayer)).
     #[cfg(feature = "route")]
     fn route_to<R>(self, resolve: R) -> ServiceBuilder<Stack<tollgate_route::RouteLayer<R>, L>>;
@@ -68,6 +76,14 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
         prices: P,
     ) -> ServiceBuilder<Stack<tollgate_meter::MeterLayer<G, P>, L>> {
         self.layer(tollgate_meter::MeterLayer::new(ledger, prices))
+    }
+
+    #[cfg(feature = "fallback")]
+    fn fallback(
+        self,
+        board: tollgate_core::Board,
+    ) -> ServiceBuilder<Stack<tollgate_fallback::FallbackLayer, L>> {
+        self.layer(tollgate_fallback::FallbackLayer::new(board))
     }
 
     #[cfg(feature = "route")]

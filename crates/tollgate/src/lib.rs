@@ -7,6 +7,7 @@
 //! | `keys` | `KeyLayer`, `CredentialLayer` | who is asking; with which credential an upstream is asked |
 //! | `meter` | `MeterLayer` | what each attempt used and cost |
 //! | `route` | `RouteLayer` | asked model to target |
+//! | `fallback` | `FallbackLayer` | who is asked when that fails |
 //! | `sse` | `SseLayer`, `DeadlineLayer` | honest streams; how long an upstream may be silent |
 //! | `store` | `SqliteStore` | charges and keys in a file |
 //! | `translate` | `TranslateLayer` | clients of one protocol, upstreams of another |
@@ -75,16 +76,19 @@
 //! # Order
 //!
 //! `client_keys` outermost: nobody unknown gets a body read. `route_to` before everything that
-//! needs a target. `honest_streams` outside `deadlines`, whose errors it renders. `translated`
-//! between the two: whatever is inside of it speaks the upstream's protocol. `metered` inside of
-//! that, where the bytes are the upstream's own. `credentials` innermost, so that no other layer
-//! sees a provider's key.
+//! needs a target. `honest_streams` outside `fallback`, which is outside of all that concerns one
+//! attempt, and outside `deadlines`, whose errors it renders. `translated` between the two:
+//! whatever is inside of it speaks the upstream's protocol. `metered` inside of that, where the
+//! bytes are the upstream's own. `credentials` innermost, so that no other layer sees a provider's
+//! key.
 
 pub use tollgate_core as core;
 pub use tollgate_wire as wire;
 
 #[cfg(feature = "catalog")]
 pub use tollgate_catalog as catalog;
+#[cfg(feature = "fallback")]
+pub use tollgate_fallback as fallback;
 #[cfg(feature = "keys")]
 pub use tollgate_keys as keys;
 #[cfg(feature = "meter")]
@@ -103,6 +107,7 @@ pub use tollgate_translate as translate;
 pub use tollgate_upstream as upstream;
 
 #[cfg(any(
+    feature = "fallback",
     feature = "keys",
     feature = "meter",
     feature = "route",
@@ -111,6 +116,7 @@ pub use tollgate_upstream as upstream;
 ))]
 mod builder;
 #[cfg(any(
+    feature = "fallback",
     feature = "keys",
     feature = "meter",
     feature = "route",

@@ -122,7 +122,7 @@ impl Judge<'_> {
 
     /// What the bytes themselves must look like.
     fn wire(&self, expect: &Tree) -> Result<(), String> {
-        let bytes = self.answer.str("wire").unwrap();
+        let bytes = self.answer.str("sse").unwrap();
         let Some(wire) = expect.get("wire") else { return Ok(()) };
         let texts = |name| wire.get(name).map(Tree::elements).unwrap_or_default();
         for text in texts("contains").iter().filter_map(Tree::as_str) {

@@ -4,55 +4,73 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tollgate_core::Protocol;
 use tollgate_wire::credential;
 
-/// Headers that belong to one connection, besides those `Connection` names.
-const HOP_BY_HOP: [&str; 11] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-    "expect",
-];
+/// Whether a header belongs to one connection, besides those `Connection` names. A proxy's
+/// credential does too, and is looked at with the other credentials.
+fn hops(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
+    )
+}
 
-/// What tells an upstream about the client's way to us or about an account that is not ours, and
-/// what the next connection sets itself.
-const NOT_SENT: [&str; 12] = [
-    "host",
-    "content-length",
-    "accept-encoding",
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "x-original-forwarded-for",
-    "openai-organization",
-    "openai-project",
-];
+/// Whether a header tells an upstream about the client's way to us or about an account that is not
+/// ours, or is one that the next connection sets itself.
+fn is_not_sent(name: &str) -> bool {
+    let prefixes = ["x-forwarded-", "x-tollgate-", "x-envoy-", "cf-"];
+    let listed = matches!(
+        name,
+        "host"
+            | "content-length"
+            | "accept-encoding"
+            | "forwarded"
+            | "via"
+            | "x-real-ip"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
+            | "true-client-ip"
+            | "x-original-forwarded-for"
+            | "openai-organization"
+            | "openai-project"
+    );
+    listed || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
 
-const NOT_SENT_PREFIXES: [&str; 4] = ["x-forwarded-", "x-tollgate-", "x-envoy-", "cf-"];
+/// Whether a header concerns the upstream's origin and us.
+fn is_not_returned(name: &str) -> bool {
+    let listed = matches!(
+        name,
+        "set-cookie" | "set-cookie2" | "alt-svc" | "strict-transport-security" | "server-timing"
+    );
+    listed || name.starts_with("x-tollgate-")
+}
 
-/// What concerns the upstream's origin and us.
-const NOT_RETURNED: [&str; 5] =
-    ["set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "server-timing"];
-
-/// What describes our account at the upstream.
-const ACCOUNT: [&str; 4] =
-    ["openai-organization", "openai-project", "anthropic-organization-id", "x-goog-quota-user"];
-
-const ACCOUNT_PREFIXES: [&str; 5] = [
-    "x-ratelimit-",
-    "ratelimit-",
-    "anthropic-ratelimit-",
-    "anthropic-priority-",
-    "anthropic-fast-",
-];
+/// Whether a header describes our account at the upstream.
+fn is_of_account(name: &str) -> bool {
+    let prefixes = [
+        "x-ratelimit-",
+        "ratelimit-",
+        "anthropic-ratelimit-",
+        "anthropic-priority-",
+        "anthropic-fast-",
+    ];
+    let listed = matches!(
+        name,
+        "openai-organization"
+            | "openai-project"
+            | "anthropic-organization-id"
+            | "x-goog-quota-user"
+    );
+    listed || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
 
 /// Leaves the headers an upstream may see.
 ///
@@ -62,11 +80,7 @@ const ACCOUNT_PREFIXES: [&str; 5] = [
 /// organisation and project of an account. `accept-encoding` becomes `identity`.
 pub fn for_upstream(headers: &mut HeaderMap) {
     remove_named_by_connection(headers);
-    remove(headers, |name| {
-        hops(name)
-            || NOT_SENT.contains(&name)
-            || NOT_SENT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-    });
+    remove(headers, |name| hops(name) || is_not_sent(name));
     let a_clients = |(name, value): (&HeaderName, &HeaderValue)| {
         !value.is_sensitive() && credential::is_header(name)
     };
@@ -80,9 +94,7 @@ pub fn for_upstream(headers: &mut HeaderMap) {
 /// `alt-svc`, `strict-transport-security`, `server-timing` and `x-tollgate-*`.
 pub fn from_upstream(headers: &mut HeaderMap) {
     remove_named_by_connection(headers);
-    remove(headers, |name| {
-        hops(name) || NOT_RETURNED.contains(&name) || name.starts_with("x-tollgate-")
-    });
+    remove(headers, |name| hops(name) || is_not_returned(name));
 }
 
 /// Removes what an answer says about our account at the upstream: rate limits, organisation,
@@ -90,9 +102,7 @@ pub fn from_upstream(headers: &mut HeaderMap) {
 ///
 /// For the edge, after the answer was classified: the same names may carry the caller's own limits.
 pub fn strip_account_headers(headers: &mut HeaderMap) {
-    remove(headers, |name| {
-        ACCOUNT.contains(&name) || ACCOUNT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-    });
+    remove(headers, is_of_account);
 }
 
 /// Returns the headers a protocol demands of every request; set where a request has none.
@@ -117,11 +127,6 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
     for name in named {
         keep_sensitive(headers, &name);
     }
-}
-
-/// A proxy's credential is looked at with the other credentials.
-fn hops(name: &str) -> bool {
-    HOP_BY_HOP.contains(&name) && name != "proxy-authorization"
 }
 
 fn keep_sensitive(headers: &mut HeaderMap, name: &HeaderName) {

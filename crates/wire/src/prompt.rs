@@ -74,6 +74,20 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_was_let_go_counts_as_before() {
+        let text = format!(r#"{{"data":"{}"}}"#, "QUJD".repeat(3000));
+        let frames = Frames::from(Bytes::from(text));
+        let mut prompt = Prompt::of(Some(&frames));
+        assert!(matches!(prompt, Prompt::Unread(_)));
+        let bytes = prompt.bytes();
+        prompt.let_go();
+        assert!(matches!(prompt, Prompt::Counted(_)));
+        assert_eq!((prompt.bytes(), bytes), (prompt_bytes(&frames), prompt_bytes(&frames)));
+        let large = Frames::from(Bytes::from(vec![b'a'; HELD + 1]));
+        assert!(matches!(Prompt::of(Some(&large)), Prompt::Counted(_)));
+    }
+
+    #[test]
     fn media_count_as_much_as_a_small_piece() {
         let piece = "QUJD".repeat(10_000);
         for (before, after) in [

@@ -121,8 +121,7 @@ fn outcome(line: &str) -> Result<Shown, Failed> {
         std::str::from_utf8(found).ok().map(str::to_owned)
     };
     let refused = member(line, "reject");
-    let failed = member(line, "http");
-    let of = refused.as_deref().or(failed.as_deref()).unwrap_or(line);
+    let of = refused.as_deref().unwrap_or(line);
     let text = match member(of, "body") {
         Some(body) => body.into_bytes(),
         None => {

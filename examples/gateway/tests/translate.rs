@@ -110,7 +110,8 @@ const STREAM: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\
 
 fn stream() {
     let args = ["--from", "openai-chat", "--to", "anthropic-messages", "--kind", "stream"];
-    let asked = r#"{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+    let asked =
+        r#"{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
     let asked = file("asked-stream.json", asked);
     let with = [&args[..], &["--request", asked.to_str().unwrap()]].concat();
     for args in [&args[..], &with] {
@@ -125,14 +126,16 @@ fn stream() {
 }
 
 fn error() {
-    let body = r#"{"error":{"message":"slow down","type":"rate_limit_error","param":null,"code":null}}"#;
+    let body =
+        r#"{"error":{"message":"slow down","type":"rate_limit_error","param":null,"code":null}}"#;
     let args = ["--from", "openai-chat", "--to", "gemini", "--kind", "error", "--status", "429"];
     let (code, out, err) = run(&args, body);
     assert_eq!(code, Some(0), "{err}");
     let shown: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(shown["error"]["status"], "RESOURCE_EXHAUSTED");
     assert!(err.contains("status: 429"), "{err}");
-    let (_, out, _) = run(&["--from", "openai-chat", "--to", "gemini", "--kind", "error"], "<html>");
+    let (_, out, _) =
+        run(&["--from", "openai-chat", "--to", "gemini", "--kind", "error"], "<html>");
     let shown: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(shown["error"]["status"], "INTERNAL");
 }

@@ -1,6 +1,9 @@
-"""One `tollgate --demo` for the whole run."""
+"""The gateways of a run: one with `--demo`, one in front of strict providers."""
 
+import contextlib
+import itertools
 import os
+import pathlib
 import re
 import socket
 import subprocess
@@ -10,8 +13,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from clients import CLIENTS
 
-@dataclass
+
+@dataclass(frozen=True)
 class Gateway:
     """A running gateway: where it is, the key it made, and one that may use a single model."""
 
@@ -28,19 +33,56 @@ def free_port():
 
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gateway")
+    """A gateway with providers that take anything readable."""
+    with serving(tmp_path_factory.mktemp("gateway"), "--demo") as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def strict(tmp_path_factory):
+    """A gateway whose providers speak one protocol each, and refuse what the real ones refuse."""
+    folder = tmp_path_factory.mktemp("strict")
+    schemas = os.environ.get("TOLLGATE_SCHEMAS")
+    options = ["--schemas", schemas] if schemas else []
+    command = [os.environ["TOLLGATE_SIM"], "--strict", "--key", "simulated", *options]
+    with ending(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as sim:
+        config = providers(CONFIG.read_text()).replace("{sim}", sim.stdout.readline().strip())
+        folder.joinpath("tollgate.toml").write_text(config)
+        with serving(folder) as gateway:
+            yield gateway
+
+
+CONFIG = pathlib.Path(__file__).parent.parent / "gateway.toml"
+
+
+def providers(config):
+    """Also one more of each provider for each case that makes the gateway set a provider aside."""
+    tables = [table for table in config.split("\n\n") if table.startswith("[providers.")]
+    more = [table.replace("]", f"-{case}]", 1) for table in tables for case in set_aside()]
+    return "\n\n".join([config, *more])
+
+
+def set_aside():
+    clients, modes = [client.protocol for client in CLIENTS], ["json", "stream"]
+    return ["-".join(case) for case in itertools.product(["auth", "quota"], clients, modes)]
+
+
+@contextlib.contextmanager
+def serving(folder, *options):
     port = free_port()
     key = make_key(folder, "all")
     limited = make_key(folder, "limited", "--model", "nobody/nothing")
-    process = subprocess.Popen(
-        [os.environ["TOLLGATE_BIN"], "--demo", "--listen", f"127.0.0.1:{port}"],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
+    command = [os.environ["TOLLGATE_BIN"], *options, "--listen", f"127.0.0.1:{port}"]
+    with ending(subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)) as process:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(process, url)
         yield Gateway(url, key, limited)
+
+
+@contextlib.contextmanager
+def ending(process):
+    try:
+        yield process
     finally:
         process.terminate()
         process.wait(40)

@@ -1,4 +1,7 @@
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue};
@@ -8,10 +11,38 @@ use tollgate_core::Secret;
 /// Shorter secrets are not looked for.
 const SHORTEST: usize = 8;
 
+/// How many secrets' searches are kept.
+const KEPT: usize = 64;
+
+/// A search that was prepared. Shared, and on the heap: it is several times the rest of a mask.
+type Needle = Arc<Finder<'static>>;
+
+/// Makes masks. Keeps the searches of the secrets asked for before: preparing one costs more than
+/// most searches do.
+#[derive(Default)]
+pub(super) struct Masks(RwLock<Vec<(Secret, Needle)>>);
+
+impl Masks {
+    /// Returns what [`Mask::new`] does.
+    pub(super) fn of(&self, secret: &Secret) -> Option<Mask> {
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, needle)) = kept.iter().find(|(of, _)| of == secret) {
+            return Some(Mask { secret: needle.clone(), held: Bytes::new() });
+        }
+        drop(kept);
+        let mask = Mask::new(secret)?;
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.clear();
+        }
+        kept.push((secret.clone(), mask.secret.clone()));
+        Some(mask)
+    }
+}
+
 /// Replaces a secret by stars in bytes that come in pieces.
 pub(super) struct Mask {
-    // Boxed: it is several times the rest, and moves with each response.
-    secret: Box<Finder<'static>>,
+    secret: Needle,
     /// The end of the bytes so far, where it is a beginning of the secret.
     held: Bytes,
 }
@@ -28,7 +59,7 @@ impl Mask {
     pub(super) fn new(secret: &Secret) -> Option<Self> {
         let bytes = secret.expose().as_bytes();
         let secret =
-            (bytes.len() >= SHORTEST).then(|| Box::new(Finder::new(bytes).into_owned()))?;
+            (bytes.len() >= SHORTEST).then(|| Arc::new(Finder::new(bytes).into_owned()))?;
         Some(Self { secret, held: Bytes::new() })
     }
 
@@ -151,6 +182,18 @@ mod tests {
     #[test]
     fn short_secrets_are_not_looked_for() {
         assert!(Mask::new(&Secret::new("ollama")).is_none());
+    }
+
+    #[test]
+    fn a_secret_asked_for_again_is_masked_as_before() {
+        let masks = Masks::default();
+        assert!(masks.of(&Secret::new("ollama")).is_none());
+        for secret in (0..2 * KEPT).map(|n| format!("sk-1234567{}", n % (KEPT + 1))) {
+            let mut mask = masks.of(&Secret::new(&secret)).unwrap();
+            let out = run(&mut mask, &[b"a ", secret.as_bytes()]);
+            assert_eq!(out, format!("a {}", "*".repeat(secret.len())).into_bytes());
+            assert!(masks.0.read().unwrap().len() <= KEPT);
+        }
     }
 
     #[test]

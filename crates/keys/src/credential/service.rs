@@ -10,18 +10,22 @@ use tollgate_core::{Cause, Class, Failure, Sent, Target};
 use tollgate_wire::{Caller, credential};
 use tower_service::Service;
 
-use super::{Credential, Credentials, ResponseBody, ResponseFuture, Unusable, mask::Mask};
+use super::{
+    Credential, Credentials, ResponseBody, ResponseFuture, Unusable,
+    mask::{Mask, Masks},
+};
 
 /// Service of [`CredentialLayer`](super::CredentialLayer).
 pub struct SetCredential<S, C> {
     inner: S,
     credentials: Arc<C>,
+    masks: Arc<Masks>,
     target: Option<Arc<Target>>,
 }
 
 impl<S, C> SetCredential<S, C> {
     pub(super) fn new(inner: S, credentials: Arc<C>, target: Option<Arc<Target>>) -> Self {
-        Self { inner, credentials, target }
+        Self { inner, credentials, masks: Arc::default(), target }
     }
 }
 
@@ -34,7 +38,7 @@ impl<S, C: Credentials> SetCredential<S, C> {
         if let Some((name, value)) = credential.header()? {
             request.headers_mut().insert(name, value);
         }
-        Ok(credential.secret().and_then(Mask::new))
+        Ok(credential.secret().and_then(|secret| self.masks.of(secret)))
     }
 
     fn lookup(&self, target: &Target) -> Result<Credential, Unusable> {
@@ -76,7 +80,12 @@ fn no_credential() -> Failure {
 
 impl<S: Clone, C> Clone for SetCredential<S, C> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.credentials.clone(), self.target.clone())
+        Self {
+            inner: self.inner.clone(),
+            credentials: self.credentials.clone(),
+            masks: self.masks.clone(),
+            target: self.target.clone(),
+        }
     }
 }
 

@@ -72,8 +72,10 @@ impl Failed {
     /// Whether it is an upstream's own error answer in JSON, whole, and may be shown as it came to
     /// a client of the same protocol.
     pub fn is_forwardable(&self) -> bool {
+        // Whoever left the whole fault has rendered it for the caller.
+        let facts = &self.head.extensions;
         self.whole
-            && self.head.extensions.get::<Failure>().is_none()
+            && (facts.get::<Failure>().is_none() || facts.get::<Fault>().is_some())
             && !self.head.headers.contains_key(http::header::CONTENT_ENCODING)
             && tollgate_wire::json::is_valid(&self.body.joined())
     }

@@ -26,6 +26,10 @@ impl Media {
     /// Reads the `content-type`, in whichever case and with whichever parameters.
     pub fn of(headers: &HeaderMap) -> Self {
         let Some(value) = headers.get(header::CONTENT_TYPE) else { return Self::Missing };
+        // As nearly every host writes it.
+        if value == "application/json" {
+            return Self::Json;
+        }
         let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
         let kind = kind.trim_ascii();
         let suffix = kind.iter().rposition(|byte| *byte == b'+').map_or(&b""[..], |at| &kind[at..]);

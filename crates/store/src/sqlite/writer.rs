@@ -6,7 +6,6 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use tollgate_meter::Charge;
 
 use super::database::Database;
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
     counters::{Counts, add},
     journal::Journal,
     queue::Queue,
-    row::Row,
+    row::{Packed, Row},
 };
 
 /// How many charges one transaction takes: others may write in between.
@@ -26,7 +25,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// A charge and who waits for it. Dropped: nobody waits any longer.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) charge: Box<Charge>,
+    pub(super) row: Box<Packed>,
     pub(super) safe: Option<oneshot::Sender<()>>,
 }
 
@@ -98,9 +97,9 @@ impl Writer {
     }
 
     fn try_keep(&mut self, entries: &VecDeque<Entry>) -> Result<(), std::io::Error> {
-        let rows = || entries.iter().map(|entry| Row::of(&entry.charge));
+        let rows = || entries.iter().map(|entry| entry.row.row());
         if !self.database.is_down() {
-            match self.database.commit(&rows().collect::<Vec<_>>()) {
+            match self.database.commit(&rows().collect::<Vec<Row<'_>>>()) {
                 Ok(new) => {
                     add(&self.counts.written, new);
                     add(&self.counts.repeated, entries.len() - new);
@@ -176,7 +175,7 @@ impl Spill {
     }
 
     fn keep(&self, entries: VecDeque<Entry>) {
-        match self.journal.append(entries.iter().map(|entry| Row::of(&entry.charge))) {
+        match self.journal.append(entries.iter().map(|entry| entry.row.row())) {
             Ok(()) => {
                 add(&self.counts.journaled, entries.len());
                 for safe in entries.into_iter().filter_map(|entry| entry.safe) {

@@ -150,7 +150,9 @@ fn is_unsigned_loop(shape: &Shape<'_>, onto: &Onto<'_>) -> bool {
 fn begins_with_thinking(turn: &Assistant<'_>, onto: &Onto<'_>) -> bool {
     let kept = turn.pieces.iter().find_map(|piece| match piece {
         Piece::Part(Part::Reasoning(reasoning)) => {
-            turns::native(reasoning, onto.family).map(|_| true)
+            let native = turns::native(reasoning, onto.family);
+            let kept = native.filter(|opaque| turns::is_intact(reasoning, opaque, onto.scope));
+            kept.map(|_| true)
         }
         _ => Some(false),
     });

@@ -273,9 +273,7 @@ impl<'r> Turns<'r> {
     }
 
     fn is_intact(&self, reasoning: &Reasoning, opaque: &Opaque) -> bool {
-        let text = opaque.digest == [0; 8] || opaque.digest == ids::digest(&reasoning.joined());
-        let unknown = self.scope == [0; 8] || opaque.scope == [0; 8];
-        !self.broken && text && (unknown || self.scope == opaque.scope)
+        !self.broken && is_intact(reasoning, opaque, self.scope)
     }
 
     fn assistant<'a>(&mut self, turn: &Assistant<'a>) -> Result<Draft<'a>, Refusal> {
@@ -408,6 +406,13 @@ pub(super) fn native<'a>(reasoning: &'a Reasoning, family: &str) -> Option<&'a O
         opaque.vendor == Vendor::Anthropic && !(known && opaque.family != family)
     };
     reasoning.opaque.as_ref().filter(readable)
+}
+
+/// Whether the text is the one the value was made over, for the account it is sent to.
+pub(super) fn is_intact(reasoning: &Reasoning, opaque: &Opaque, scope: [u8; 8]) -> bool {
+    let text = opaque.digest == [0; 8] || opaque.digest == ids::digest(&reasoning.joined());
+    let unknown = scope == [0; 8] || opaque.scope == [0; 8];
+    text && (unknown || scope == opaque.scope)
 }
 
 fn text_block(text: &str) -> Json<'_> {

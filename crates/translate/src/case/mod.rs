@@ -5,7 +5,7 @@
 //! `reject` and `warnings`.
 //!
 //! Of a stream (`input` is `{"sse": text}` or `{"chunks_hex": [...]}`) the answer has `events`,
-//! the `terminator` behind them, the bytes as `wire`, and as `fold` the whole answer it amounts
+//! the `terminator` behind them, the bytes as `sse`, and as `fold` the whole answer it amounts
 //! to. A stream that failed before it said anything is the plain error it becomes, with `http`.
 //!
 //! ```

@@ -163,6 +163,6 @@ fn shown(body: &Bytes, array: bool) -> Outcome {
     Object::new()
         .with("events", shown)
         .with("terminator", terminator)
-        .with("wire", text(body))
+        .with("sse", text(body))
         .with("whole", ended.is_ok())
 }

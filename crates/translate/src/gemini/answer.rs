@@ -264,7 +264,8 @@ impl Writer<'_, '_> {
         if candidate.finish == Finish::PauseTurn {
             self.report.path(Code::FinishApproximated, "finishReason");
         }
-        word(&candidate.finish)
+        let refused = candidate.parts.iter().any(|part| matches!(part, Part::Refusal(_)));
+        word(&candidate.finish, refused)
     }
 
     fn finish_message<'c>(&self, candidate: &'c Candidate) -> Option<&'c str> {
@@ -278,9 +279,10 @@ impl Writer<'_, '_> {
 /// What is said of a call that could not be shown.
 pub(super) const MALFORMED: &str = "the arguments of a function call are not a JSON object";
 
-/// The word for a finish.
-pub(super) fn word(finish: &Finish) -> &'static str {
+/// The word for a finish; `refused`: something was declined.
+pub(super) fn word(finish: &Finish, refused: bool) -> &'static str {
     match finish {
+        Finish::Stop if refused => "SAFETY",
         Finish::Stop | Finish::StopSequence(_) | Finish::ToolCalls | Finish::PauseTurn => "STOP",
         Finish::Length | Finish::ContextWindow => "MAX_TOKENS",
         Finish::ContentFilter | Finish::Refusal => "SAFETY",

@@ -108,6 +108,7 @@ impl Reader {
                 self.open.push(&call.name, &call.id);
             }
             parts.push(part);
+            join_thoughts(&mut parts);
         }
         let message = Message::new(Role::Assistant, parts);
         self.items.push(Item::Message(Message { place: Place::Item(at), extra, ..message }));
@@ -239,6 +240,33 @@ fn other(node: Node<'_>) -> Part {
     }
     let kind = node.fields().and_then(|fields| fields.extra().0.into_iter().next());
     Part::Raw { kind: kind.map_or_else(String::new, |(key, _)| key.into_string()), value }
+}
+
+/// A thought that was streamed comes back in the pieces it came in; what signs the whole of them
+/// makes them one again.
+fn join_thoughts(parts: &mut Vec<Part>) {
+    let Some(Part::Reasoning(Reasoning { opaque: Some(opaque), .. })) = parts.last() else {
+        return;
+    };
+    if opaque.vendor == Vendor::Google {
+        return;
+    }
+    let digest = opaque.digest;
+    let before = parts[..parts.len() - 1].iter().rev();
+    let pieces = before.take_while(|part| matches!(part, Part::Reasoning(r) if r.opaque.is_none()));
+    let first = parts.len() - 1 - pieces.count();
+    let texts = parts[first..].iter().filter_map(|part| match part {
+        Part::Reasoning(reasoning) => Some(reasoning.joined()),
+        _ => None,
+    });
+    let whole: String = texts.collect();
+    if first + 1 == parts.len() || ids::digest(&whole) != digest {
+        return;
+    }
+    parts.drain(first..parts.len() - 1);
+    if let Some(Part::Reasoning(reasoning)) = parts.last_mut() {
+        reasoning.text = vec![whole];
+    }
 }
 
 fn text_signature(slot: String) -> Opaque {

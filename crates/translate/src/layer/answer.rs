@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header, response::Parts};
 use tollgate_core::{Cause, Class, Failure, Refusal};
-use tollgate_sse::{Failed, Framing};
+use tollgate_sse::{Failed, Framing, Passed};
 use tollgate_wire::{Fault, dialect};
 
 use super::request::Sent;
@@ -78,10 +78,12 @@ impl Sent {
         self.fault(head, fault, failure)
     }
 
+    /// The [`Fault`] travels along whole: whoever renders the error again has all of it.
     fn fault(&self, head: Parts, fault: Fault, failure: Failure) -> Response<Bytes> {
-        let fault = if self.lane.is_ours() { fault.hiding_ours() } else { fault };
-        let mut response = self.shown(head, self.lane.caller().answer(&fault));
+        let shown = if self.lane.is_ours() { fault.clone().hiding_ours() } else { fault.clone() };
+        let mut response = self.shown(head, self.lane.caller().answer(&shown));
         response.extensions_mut().insert(failure);
+        response.extensions_mut().insert(fault);
         response
     }
 
@@ -103,6 +105,8 @@ impl Sent {
 
     /// Leaves the headers that hold for what the client is given, and adds the warnings.
     pub(super) fn head(&self, head: &mut Parts, more: &Warnings, kind: &'static str) {
+        // What another gate knows, it knows of the upstream's bytes.
+        head.extensions.remove::<Passed>();
         let headers = &mut head.headers;
         for name in [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::TRANSFER_ENCODING] {
             headers.remove(name);

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     future::Future,
+    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -29,17 +30,28 @@ pin_project! {
         M: MediaFetch,
     {
         #[pin]
-        state: State<S, S::Future, M, M::Fetching, B, R>,
+        kind: Kind<S, S::Future, M, M::Fetching, R>,
+        _body: PhantomData<fn() -> B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<S, F, M, T, R> {
+        /// Nothing is translated.
+        Passing { #[pin] future: F },
+        // Boxed: whoever needs no translation moves nothing of it.
+        Translating { state: Pin<Box<State<S, F, M, T, R>>> },
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, F, M, T, B, R> {
-        /// Nothing is translated.
-        Passing { #[pin] future: F },
+    enum State<S, F, M, T, R> {
         /// The request is read.
         Inspecting { #[pin] inspect: InspectFuture<Body>, start: Option<Start<S, M>> },
+        /// There is nothing to translate after all.
+        Passing { #[pin] future: F },
         /// Media are fetched for it.
         Fetching { fetches: Fetches<T>, waiting: Option<(Box<Waiting>, S)>, answer: usize },
         /// The upstream is asked.
@@ -49,7 +61,7 @@ pin_project! {
         /// Its answer, which is no stream, is read.
         Reading { #[pin] reading: Reading<R> },
         /// It is answered.
-        Done { response: Option<Response<Bytes>>, _body: std::marker::PhantomData<fn() -> B> },
+        Done { response: Option<Response<Bytes>> },
     }
 }
 
@@ -72,7 +84,7 @@ pin_project! {
 
 impl<S: Service<Request<Body>>, M: MediaFetch, B, R> ResponseFuture<S, M, B, R> {
     pub(super) fn passing(future: S::Future) -> Self {
-        Self { state: State::Passing { future } }
+        Self { kind: Kind::Passing { future }, _body: PhantomData }
     }
 
     pub(super) fn inspecting(
@@ -82,7 +94,8 @@ impl<S: Service<Request<Body>>, M: MediaFetch, B, R> ResponseFuture<S, M, B, R> 
         layer: TranslateLayer<M>,
     ) -> Self {
         let start = Some(Start { inner, layer, call });
-        Self { state: State::Inspecting { inspect, start } }
+        let state = Box::pin(State::Inspecting { inspect, start });
+        Self { kind: Kind::Translating { state }, _body: PhantomData }
     }
 }
 
@@ -96,7 +109,28 @@ where
     type Output = Result<Response<TranslateBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        match self.project().kind.project() {
+            KindProj::Passing { future } => {
+                let response = ready!(future.poll(cx))?;
+                Poll::Ready(Ok(response.map(TranslateBody::inner)))
+            }
+            KindProj::Translating { state } => state.as_mut().poll_answer(cx),
+        }
+    }
+}
+
+impl<S, M, R> State<S, S::Future, M, M::Fetching, R>
+where
+    S: Service<Request<Body>, Response = Response<R>>,
+    M: MediaFetch,
+    R: http_body::Body<Data = Bytes>,
+    R::Error: Into<BoxError>,
+{
+    fn poll_answer(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<TranslateBody<R>>, S::Error>> {
+        let mut state = self;
         loop {
             let next = match state.as_mut().project() {
                 StateProj::Passing { future } => {
@@ -126,7 +160,7 @@ where
                     }
                 }
                 StateProj::Reading { reading } => done(ready!(reading.poll(cx))),
-                StateProj::Done { response, .. } => {
+                StateProj::Done { response } => {
                     let response = response.take().expect("polled after completion");
                     return Poll::Ready(Ok(response.map(TranslateBody::own)));
                 }
@@ -136,11 +170,11 @@ where
     }
 }
 
-type StateOf<S, M, B, R> =
-    State<S, <S as Service<Request<Body>>>::Future, M, <M as MediaFetch>::Fetching, B, R>;
+type StateOf<S, M, R> =
+    State<S, <S as Service<Request<Body>>>::Future, M, <M as MediaFetch>::Fetching, R>;
 
-fn done<S, F, M, T, B, R>(response: Response<Bytes>) -> State<S, F, M, T, B, R> {
-    State::Done { response: Some(response), _body: std::marker::PhantomData }
+fn done<S, F, M, T, R>(response: Response<Bytes>) -> State<S, F, M, T, R> {
+    State::Done { response: Some(response) }
 }
 
 impl<S, M> Start<S, M>
@@ -148,10 +182,10 @@ where
     S: Service<Request<Body>>,
     M: MediaFetch,
 {
-    fn inspected<B, R>(
+    fn inspected<R>(
         mut self,
         inspected: Result<Request<Body>, Response<Bytes>>,
-    ) -> StateOf<S, M, B, R> {
+    ) -> StateOf<S, M, R> {
         let mut request = match inspected {
             Ok(request) => request,
             Err(refused) => return done(refused),
@@ -177,11 +211,11 @@ where
 }
 
 /// Asks the upstream.
-fn ask<S, M, T, B, R>(
+fn ask<S, M, T, R>(
     ready: Result<Ready, Refused>,
     mut inner: S,
     answer: usize,
-) -> State<S, S::Future, M, T, B, R>
+) -> State<S, S::Future, M, T, R>
 where
     S: Service<Request<Body>>,
 {
@@ -196,11 +230,11 @@ where
     }
 }
 
-fn gate<S, F, M, T, B, R>(
+fn gate<S, F, M, T, R>(
     response: Response<R>,
     sent: Box<Sent>,
     answer: usize,
-) -> State<S, F, M, T, B, R> {
+) -> State<S, F, M, T, R> {
     let mut limits = Limits::default();
     limits.answer = answer;
     let gate = Gate::with_limits(response, &sent.inner, limits);

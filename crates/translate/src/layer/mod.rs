@@ -72,7 +72,7 @@
 //! | [`Target`](tollgate_core::Target) | request | read; absent: [`TranslateLayer::to`] |
 //! | [`Policy`](crate::Policy) | request | read; absent: [`TranslateLayer::policy`] |
 //! | [`Attempt`](tollgate_core::Attempt) | request | told where an answer cannot be read |
-//! | [`Failure`](tollgate_core::Failure), [`Refusal`](tollgate_core::Refusal) | response | read and written |
+//! | [`Failure`](tollgate_core::Failure), [`Refusal`](tollgate_core::Refusal), [`Fault`](tollgate_wire::Fault) | response | read and written |
 //!
 //! # Neighbours
 //!

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, request::Parts};
 use tollgate_core::{Attempt, Body, Call, CallFacts, Class, Frames, Protocol, Refusal};
-use tollgate_wire::{dialect, peek};
+use tollgate_wire::{dialect, patch, peek};
 
 use super::{
     fetch::{self, Found},
@@ -56,7 +56,8 @@ pub(super) struct Waiting {
 /// Errors: what the caller did wrong, or asks for and cannot be carried.
 pub(super) fn begin(lane: Lane, request: Request<Body>, fetches: bool) -> Result<Next, Refused> {
     let (parts, body) = request.into_parts();
-    let text = body.frames().map(Frames::joined).unwrap_or_default();
+    let frames = body.frames().cloned().unwrap_or_default();
+    let text = without_members(&lane, frames).joined();
     match read(&lane, &parts, &text, fetches) {
         Ok(Read::Written(outgoing, exchange)) => {
             let warnings = exchange.warnings().clone();
@@ -162,7 +163,7 @@ fn send(
         "" => outgoing.path,
         query => format!("{}?{query}", outgoing.path),
     };
-    let frames = Frames::from(Bytes::from(outgoing.body));
+    let frames = with_members(&lane, Frames::from(Bytes::from(outgoing.body)));
     let inner = seen_by_upstream(&lane, &frames);
     parts.uri = at(parts.uri, &path);
     rewrite(&mut parts.headers, lane.call.protocol, inner.stream, frames.len());
@@ -173,6 +174,20 @@ fn send(
     let attempt = parts.extensions.get::<Attempt>().cloned();
     let request = Request::from_parts(parts, Body::from(frames));
     Ready { request, sent: Box::new(Sent { lane, inner, exchange, warnings, attempt }) }
+}
+
+/// The body without what whoever aimed the request wrote into it for this target alone.
+fn without_members(lane: &Lane, frames: Frames) -> Frames {
+    let members = lane.target.iter().flat_map(|target| target.members.iter());
+    members.fold(frames, |frames, (key, _)| patch::remove(&frames, key).unwrap_or(frames))
+}
+
+/// The body with what this target alone is to be told.
+fn with_members(lane: &Lane, frames: Frames) -> Frames {
+    let members = lane.target.iter().flat_map(|target| target.members.iter());
+    members.fold(frames, |frames, (key, value)| {
+        patch::set(&frames, key, value.clone()).unwrap_or(frames)
+    })
 }
 
 /// The call as everybody further in sees it: in the upstream's protocol, still named as the client

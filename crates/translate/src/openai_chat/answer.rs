@@ -304,7 +304,7 @@ impl Writer<'_, '_> {
             if lost {
                 self.report.path(Code::CitationsDropped, "citations");
             }
-            out.extend(cited.into_iter().map(annotation));
+            out.extend(cited.iter().map(annotation));
             before += text.text.chars().count();
         }
         out
@@ -351,7 +351,7 @@ pub(super) fn reason(finish: &Finish, source: Protocol, legacy: bool) -> Option<
     })
 }
 
-pub(super) fn annotation(cited: answers::Cited<'_>) -> Json<'_> {
+pub(super) fn annotation<'a>(cited: &answers::Cited<'a>) -> Json<'a> {
     let inner = Object::new()
         .with("url", cited.url)
         .with("title", cited.title)

@@ -406,3 +406,76 @@ impl fmt::Debug for Source {
         f.debug_struct("Source").field("decoder", &self.decoder).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How much a translator keeps of what went by.
+    fn kept(stream: &StreamTranslator) -> usize {
+        format!("{:?}{:?}", stream.source.decoder, stream.encoder).len()
+    }
+
+    fn begun(from: Protocol, to: Protocol) -> StreamTranslator {
+        let asked = Asked {
+            reasoning: true,
+            legacy_functions: false,
+            stream_usage: true,
+            candidates: 1,
+            now: 0,
+            id: "1".to_owned(),
+            echo: Vec::new(),
+        };
+        let restore = Restore::default();
+        let terms = Terms { from, to, model: "m", asked: &asked, restore: &restore, profile: None };
+        StreamTranslator::new(&terms)
+    }
+
+    /// What begins a stream, and an event of text that can follow any number of times.
+    fn text(protocol: Protocol) -> (Option<&'static str>, &'static str) {
+        match protocol {
+            Protocol::OpenAiResponses => (
+                Some(r#"{"type":"response.created","response":{"id":"resp_1","model":"m"}}"#),
+                r#"{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"wörd"}"#,
+            ),
+            Protocol::AnthropicMessages => (
+                Some(
+                    r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+                ),
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"wörd"}}"#,
+            ),
+            Protocol::Gemini => {
+                (None, r#"{"candidates":[{"content":{"parts":[{"text":"wörd"}]}}]}"#)
+            }
+            _ => (
+                None,
+                r#"{"id":"1","model":"m","choices":[{"index":0,"delta":{"content":"wörd"}}]}"#,
+            ),
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_events_leave_nothing_behind() {
+        for to in Protocol::ALL {
+            for from in [Protocol::OpenAiChat, Protocol::AnthropicMessages, Protocol::Gemini] {
+                if from == to {
+                    continue;
+                }
+                let (mut stream, mut out) = (begun(from, to), BytesMut::new());
+                let (begin, delta) = text(to);
+                for data in begin.into_iter().chain([delta; 1000]) {
+                    stream.event(None, data.as_bytes(), &mut out);
+                }
+                let before = kept(&stream);
+                for _ in 0..100_000 {
+                    out.clear();
+                    stream.event(None, delta.as_bytes(), &mut out);
+                    assert!(!out.is_empty());
+                }
+                // Counters have more digits; where characters stand is bounded apart.
+                let runs = if to == Protocol::Gemini { 200_000 } else { 16 };
+                assert!(kept(&stream) <= before + runs, "{to} {from}: {}", kept(&stream));
+            }
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! Requests and whole answers.
 
 use http::header;
-use tollgate_core::{Body, Call, CallFacts, Cause, Class, Failure, Operation, Protocol, Refusal};
+use tollgate_core::{
+    Body, Call, CallFacts, Cause, Class, Failure, Operation, Protocol, Refusal, Target,
+};
 use tollgate_testkit::{Answer, Script, Upstream};
 use tollgate_translate::{Policy, TranslateLayer};
 use tollgate_wire::Inspect;
@@ -49,7 +51,8 @@ async fn the_same_protocol_passes_untouched() {
             Answer::new(http::StatusCode::IM_A_TEAPOT, Script::new("not json"))
                 .header("x-own", "kept"),
         );
-        let path = format!("{}{}a=b", sample.path, if sample.path.contains('?') { "&" } else { "?" });
+        let path =
+            format!("{}{}a=b", sample.path, if sample.path.contains('?') { "&" } else { "?" });
         let mut request = post(&path, &odd);
         request.headers_mut().clear();
         let seen = ask(TranslateLayer::to(sample.protocol), &server, request).await;
@@ -94,14 +97,28 @@ async fn a_requests_own_target_goes_before_the_layers_upstream() {
 }
 
 #[tokio::test]
+async fn what_a_target_alone_is_to_be_told_is_told_in_its_own_body() {
+    let [chat, _, messages, _] = &SAMPLES;
+    let server = Upstream::always(Answer::json(200, chat.answer));
+    let mut aimed = Target::clone(&target(Protocol::OpenAiChat, "x/y"));
+    aimed.members = [("provider".into(), r#"{"sort":"price"}"#.into())].into();
+    let body = messages.request.replace("99", r#"99,"provider":{"sort":"price"}"#);
+    let mut request = post(messages.path, &body);
+    request.extensions_mut().insert(std::sync::Arc::new(aimed));
+    let seen = ask(TranslateLayer::new(), &server, request).await;
+    assert!(!seen.headers.contains_key("x-tollgate-warnings"), "{:?}", seen.headers);
+    let sent = asked(&server).json();
+    assert_eq!((&sent["model"], &sent["provider"]["sort"]), (&"x/y".into(), &"price".into()));
+}
+
+#[tokio::test]
 async fn a_call_whose_body_nobody_has_read_is_read_and_keeps_its_id() {
     let [chat, _, messages, _] = &SAMPLES;
     let server = Upstream::always(Answer::json(200, messages.answer));
     let call = Call::new(Protocol::OpenAiChat, Operation::Generate);
     let call = Call::from(CallFacts { model: Some("asked".into()), ..CallFacts::clone(&call) });
     let unread = http_body_util::Full::new(bytes::Bytes::from(chat.request));
-    let mut request =
-        http::Request::post(chat.path).body(Body::untouched(unread)).unwrap();
+    let mut request = http::Request::post(chat.path).body(Body::untouched(unread)).unwrap();
     request.extensions_mut().insert(call.clone());
     let seen = ask(TranslateLayer::to(Protocol::AnthropicMessages), &server, request).await;
     assert_eq!(seen.at(chat.text), "Hello");
@@ -158,7 +175,10 @@ async fn what_was_not_carried_is_told_and_under_a_strict_policy_refused() {
     assert_eq!(seen.headers["x-tollgate-warnings"], "dropped_field:/top_k");
     let strict = Policy { strict: true, ..Policy::default() };
     let seen = ask(layer().policy(strict), &server, post(messages.path, &body)).await;
-    assert_eq!((seen.status.as_u16(), seen.at("/error/type")), (400, "invalid_request_error".into()));
+    assert_eq!(
+        (seen.status.as_u16(), seen.at("/error/type")),
+        (400, "invalid_request_error".into())
+    );
     assert!(seen.at("/error/message").contains("top_k"), "{}", seen.text());
     let mut request = post(messages.path, &body);
     request.extensions_mut().insert(strict);
@@ -171,7 +191,8 @@ async fn what_cannot_be_carried_is_refused_in_the_clients_words() {
     let [chat, _, _, gemini] = &SAMPLES;
     let server = Upstream::always(Answer::json(200, "{}"));
     let body = chat.request.replace("\"m\"", "\"m\",\"n\":3");
-    let seen = ask(TranslateLayer::to(Protocol::AnthropicMessages), &server, post(chat.path, &body));
+    let seen =
+        ask(TranslateLayer::to(Protocol::AnthropicMessages), &server, post(chat.path, &body));
     let seen = seen.await;
     assert_eq!((seen.status.as_u16(), seen.at("/error/param")), (400, "n".into()));
     assert_eq!(seen.headers["x-tollgate-origin"], "gateway");
@@ -245,7 +266,10 @@ async fn tokens_are_counted_and_texts_embedded_across_protocols() {
     let server = Upstream::always(Answer::json(200, vectors));
     let embed = || post("/v1/embeddings", r#"{"model":"e","input":["a","b"]}"#);
     let seen = ask(TranslateLayer::to(gemini.protocol), &server, embed()).await;
-    assert_eq!((seen.at("/data/0/embedding/0"), seen.at("/data/1/index")), ("0.5".into(), "1".into()));
+    assert_eq!(
+        (seen.at("/data/0/embedding/0"), seen.at("/data/1/index")),
+        ("0.5".into(), "1".into())
+    );
     assert_eq!(asked(&server).uri, "/v1beta/models/e:batchEmbedContents");
     let seen = ask(TranslateLayer::to(messages.protocol), &server, embed()).await;
     assert_eq!(seen.headers["x-tollgate-origin"], "gateway");

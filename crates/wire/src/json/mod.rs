@@ -5,6 +5,7 @@
 //! frames, and says whether the whole is balanced. Strings are skipped with `memchr`.
 
 mod scan;
+mod skip;
 mod walk;
 
 use std::borrow::Cow;
@@ -42,6 +43,10 @@ pub fn string(value: &[u8]) -> Option<Cow<'_, str>> {
 ///
 /// Integers written as strings count too: Gemini's 64-bit fields may be strings.
 pub fn integer(value: &[u8]) -> Option<u64> {
+    // Nearly every number is digits alone, and too few of them to be too large.
+    if (1..20).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) {
+        return Some(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')));
+    }
     let text = std::str::from_utf8(value).ok()?;
     text.trim_matches('"').parse().ok()
 }

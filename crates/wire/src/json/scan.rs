@@ -1,6 +1,6 @@
 use std::{borrow::Cow, ops::Range};
 
-use super::Malformed;
+use super::{Malformed, skip};
 
 /// A member of the top-level object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,12 +136,22 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
     }
 
     fn string(&mut self, rest: &[u8]) -> usize {
-        let Some(found) = memchr::memchr2(b'"', b'\\', rest) else { return rest.len() };
-        self.state = match rest[found] {
-            b'\\' => State::Escape,
-            _ => self.after_string(self.at + found + 1),
+        match skip::string(rest) {
+            Some(length) => {
+                self.state = self.after_string(self.at + length);
+                length
+            }
+            None => self.cut_string(rest),
+        }
+    }
+
+    /// The string goes on in the next frame.
+    fn cut_string(&mut self, part: &[u8]) -> usize {
+        self.state = match skip::ends_in_escape(part) {
+            true => State::Escape,
+            false => State::String,
         };
-        found + 1
+        part.len()
     }
 
     fn after_string(&mut self, end: usize) -> State {
@@ -171,19 +181,16 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
 
     /// Skips within a container below the root until it ends, or a string is not whole.
     fn nested(&mut self, rest: &[u8]) -> Result<usize, Malformed> {
-        let mut i = 0;
+        let mut i = skip::to_mark(rest);
         while let Some(&byte) = rest.get(i) {
             i += 1;
             match byte {
-                b'"' => match rest_of_string(&rest[i..]) {
+                b'"' => match skip::string(&rest[i..]) {
                     Some(length) => i += length,
-                    None => {
-                        self.state = State::String;
-                        return Ok(i);
-                    }
+                    None => return Ok(i + self.cut_string(&rest[i..])),
                 },
                 b'{' | b'[' => self.stack.push(byte),
-                b'}' | b']' => {
+                _ => {
                     self.close(byte, self.at + i - 1)?;
                     if self.stack.len() == 1 {
                         self.value_end = self.at + i;
@@ -191,8 +198,8 @@ impl<W: Fn(&str) -> bool> Scanner<W> {
                         return Ok(i);
                     }
                 }
-                _ => {}
             }
+            i += skip::to_mark(&rest[i..]);
         }
         Ok(rest.len())
     }
@@ -314,27 +321,6 @@ fn unescaped(key: &[u8]) -> Option<String> {
     let quoted = [b"\"", key, b"\""].concat();
     serde_json::from_slice(&quoted).ok()
 }
-
-/// Returns the length of a string's rest with its closing quote, if that is here.
-fn rest_of_string(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        let next = text.get(at..)?;
-        at += next.iter().take(SHORT).position(|byte| matches!(byte, b'"' | b'\\')).or_else(
-            || {
-                let found = memchr::memchr2(b'"', b'\\', next.get(SHORT..)?)?;
-                Some(SHORT + found)
-            },
-        )?;
-        match text[at] {
-            b'"' => return Some(at + 1),
-            _ => at += 2,
-        }
-    }
-}
-
-/// Below this a loop over the bytes is faster than setting up a vector search.
-const SHORT: usize = 16;
 
 #[cfg(test)]
 mod tests {

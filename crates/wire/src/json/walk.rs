@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::Malformed;
+use super::{Malformed, skip};
 
 /// The members of a JSON object in order, each as its name and the bytes of its value.
 ///
@@ -14,6 +14,23 @@ impl<'a> Object<'a> {
         Self(Walk::new(text, b'{', b'}'))
     }
 
+    /// Returns the next member, its name in bytes, which are not checked to be text.
+    pub(crate) fn member(&mut self) -> Option<Result<(Cow<'a, [u8]>, &'a [u8]), Malformed>> {
+        self.0.step(|walk| {
+            let (key, is_plain) = walk.key()?;
+            walk.expect(b':')?;
+            let value = walk.value()?;
+            let name = match is_plain {
+                true => Cow::Borrowed(&key[1..key.len() - 1]),
+                false => {
+                    let text = super::string(key).ok_or(Malformed { at: walk.at })?;
+                    Cow::Owned(text.into_owned().into_bytes())
+                }
+            };
+            Ok((name, value))
+        })
+    }
+
     /// What stands behind what was walked so far: behind the object, once all of it was.
     pub(crate) fn rest(&self) -> &'a [u8] {
         &self.0.text[self.0.at.min(self.0.text.len())..]
@@ -24,13 +41,15 @@ impl<'a> Iterator for Object<'a> {
     type Item = Result<(Cow<'a, str>, &'a [u8]), Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.step(|walk| {
-            let (key, is_plain) = walk.key()?;
-            walk.expect(b':')?;
-            let value = walk.value()?;
-            let key = if is_plain { plain(key) } else { super::string(key) };
-            Ok((key.ok_or(Malformed { at: walk.at })?, value))
-        })
+        let (name, value) = match self.member()? {
+            Ok(member) => member,
+            Err(error) => return Some(Err(error)),
+        };
+        let Some(name) = text(name) else {
+            self.0.state = State::Done;
+            return Some(Err(Malformed { at: self.0.at }));
+        };
+        Some(Ok((name, value)))
     }
 }
 
@@ -60,9 +79,11 @@ pub fn leading(text: &[u8]) -> Option<&[u8]> {
     Walk::new(text, b'[', b']').value().ok()
 }
 
-/// The text of a string literal without escapes.
-fn plain(literal: &[u8]) -> Option<Cow<'_, str>> {
-    str::from_utf8(literal.get(1..literal.len() - 1)?).ok().map(Cow::Borrowed)
+fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
+    match bytes {
+        Cow::Borrowed(bytes) => str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -142,17 +163,16 @@ impl<'a> Walk<'a> {
             return Ok((self.value()?, false));
         }
         let start = self.at;
-        let is_plain = self.skip_string()?;
-        Ok((&self.text[start..self.at], is_plain))
+        self.skip_string()?;
+        let key = &self.text[start..self.at];
+        Ok((key, !key.contains(&b'\\')))
     }
 
     fn value(&mut self) -> Result<&'a [u8], Malformed> {
         let first = self.peek();
         let start = self.at;
         match first {
-            Some(b'"') => {
-                self.skip_string()?;
-            }
+            Some(b'"') => self.skip_string()?,
             Some(b'{' | b'[') => self.skip_container()?,
             Some(_) => self.skip_scalar(),
             None => {}
@@ -163,34 +183,24 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Returns whether the string is without escapes.
-    fn skip_string(&mut self) -> Result<bool, Malformed> {
-        let mut is_plain = true;
-        self.at += 1;
-        loop {
-            let rest = &self.text[self.at.min(self.text.len())..];
-            let found =
-                memchr::memchr2(b'"', b'\\', rest).ok_or(Malformed { at: self.text.len() })?;
-            self.at += found + 1;
-            if rest[found] == b'"' {
-                return Ok(is_plain);
-            }
-            is_plain = false;
-            self.at += 1;
-        }
+    fn skip_string(&mut self) -> Result<(), Malformed> {
+        let rest = &self.text[self.at + 1..];
+        let length = skip::string(rest).ok_or(Malformed { at: self.text.len() })?;
+        self.at += 1 + length;
+        Ok(())
     }
 
     fn skip_container(&mut self) -> Result<(), Malformed> {
         let mut depth = 0_usize;
         loop {
+            self.at += skip::to_mark(&self.text[self.at..]);
             match self.text.get(self.at) {
                 Some(b'"') => {
                     self.skip_string()?;
                     continue;
                 }
                 Some(b'{' | b'[') => depth += 1,
-                Some(b'}' | b']') => depth -= 1,
-                Some(_) => {}
+                Some(_) => depth -= 1,
                 None => return Err(Malformed { at: self.at }),
             }
             self.at += 1;

@@ -77,31 +77,31 @@ struct Wire<'a> {
 }
 
 impl<'a> Members<'a> for Wire<'a> {
-    fn place(&mut self, name: &str) -> Option<&mut Option<&'a [u8]>> {
+    fn place(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
         Some(match name {
-            "prompt_tokens" => &mut self.prompt,
-            "completion_tokens" => &mut self.completion,
-            "total_tokens" => &mut self.total,
-            "prompt_tokens_details" => &mut self.input,
-            "completion_tokens_details" => &mut self.output,
-            "reasoning_tokens" => &mut self.reasoning,
-            "citation_tokens" => &mut self.citation,
-            "prompt_audio_seconds" => &mut self.seconds,
-            "cached_tokens" => &mut self.read[0],
-            "num_cached_tokens" => &mut self.read[1],
-            "prompt_cache_hit_tokens" => &mut self.read[2],
-            "cache_read_input_tokens" => &mut self.read[3],
-            "cache_write_tokens" => &mut self.written[0],
-            "cache_creation_input_tokens" => &mut self.written[1],
-            "server_side_tool_usage_details" => &mut self.tools[0],
-            "server_tool_use_details" => &mut self.tools[1],
-            "server_tool_use" => &mut self.tools[2],
-            "num_search_queries" => &mut self.queries,
-            "search_context_size" => &mut self.size,
-            "cost" => &mut self.bill.cost,
-            "cost_in_usd_ticks" => &mut self.bill.ticks,
-            "is_byok" => &mut self.bill.byok,
-            "cost_details" => &mut self.bill.details,
+            b"prompt_tokens" => &mut self.prompt,
+            b"completion_tokens" => &mut self.completion,
+            b"total_tokens" => &mut self.total,
+            b"prompt_tokens_details" => &mut self.input,
+            b"completion_tokens_details" => &mut self.output,
+            b"reasoning_tokens" => &mut self.reasoning,
+            b"citation_tokens" => &mut self.citation,
+            b"prompt_audio_seconds" => &mut self.seconds,
+            b"cached_tokens" => &mut self.read[0],
+            b"num_cached_tokens" => &mut self.read[1],
+            b"prompt_cache_hit_tokens" => &mut self.read[2],
+            b"cache_read_input_tokens" => &mut self.read[3],
+            b"cache_write_tokens" => &mut self.written[0],
+            b"cache_creation_input_tokens" => &mut self.written[1],
+            b"server_side_tool_usage_details" => &mut self.tools[0],
+            b"server_tool_use_details" => &mut self.tools[1],
+            b"server_tool_use" => &mut self.tools[2],
+            b"num_search_queries" => &mut self.queries,
+            b"search_context_size" => &mut self.size,
+            b"cost" => &mut self.bill.cost,
+            b"cost_in_usd_ticks" => &mut self.bill.ticks,
+            b"is_byok" => &mut self.bill.byok,
+            b"cost_details" => &mut self.bill.details,
             _ => return None,
         })
     }
@@ -120,15 +120,15 @@ struct Input<'a> {
 }
 
 impl<'a> Members<'a> for Input<'a> {
-    fn place(&mut self, name: &str) -> Option<&mut Option<&'a [u8]>> {
+    fn place(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
         Some(match name {
-            "cached_tokens" => &mut self.cached,
-            "cache_write_tokens" => &mut self.written,
-            "cache_write_tokens_details" => &mut self.split,
-            "audio_tokens" => &mut self.audio,
-            "image_tokens" => &mut self.image,
-            "video_tokens" => &mut self.video,
-            "cached_tokens_details" => &mut self.per_modality,
+            b"cached_tokens" => &mut self.cached,
+            b"cache_write_tokens" => &mut self.written,
+            b"cache_write_tokens_details" => &mut self.split,
+            b"audio_tokens" => &mut self.audio,
+            b"image_tokens" => &mut self.image,
+            b"video_tokens" => &mut self.video,
+            b"cached_tokens_details" => &mut self.per_modality,
             _ => return None,
         })
     }
@@ -145,13 +145,13 @@ struct Output<'a> {
 }
 
 impl<'a> Members<'a> for Output<'a> {
-    fn place(&mut self, name: &str) -> Option<&mut Option<&'a [u8]>> {
+    fn place(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
         Some(match name {
-            "reasoning_tokens" => &mut self.reasoning,
-            "audio_tokens" => &mut self.audio,
-            "image_tokens" => &mut self.image,
-            "accepted_prediction_tokens" => &mut self.accepted,
-            "rejected_prediction_tokens" => &mut self.rejected,
+            b"reasoning_tokens" => &mut self.reasoning,
+            b"audio_tokens" => &mut self.audio,
+            b"image_tokens" => &mut self.image,
+            b"accepted_prediction_tokens" => &mut self.accepted,
+            b"rejected_prediction_tokens" => &mut self.rejected,
             _ => return None,
         })
     }

@@ -14,8 +14,9 @@ pub(super) fn pick<'a, const N: usize>(
     names: [&str; N],
 ) -> [Option<&'a [u8]>; N] {
     let mut found = [None; N];
-    for (key, value) in Object::new(object).map_while(Result::ok) {
-        if let Some(at) = names.iter().position(|name| *name == key) {
+    let mut object = Object::new(object);
+    while let Some(Ok((key, value))) = object.member() {
+        if let Some(at) = names.iter().position(|name| *name.as_bytes() == *key) {
             found[at] = Some(value).filter(|value| !json::is_null(value));
         }
     }
@@ -33,12 +34,13 @@ pub(super) fn pick_in<'a, const N: usize>(
 /// The members of an object that somebody reads, each with a place for its value.
 pub(super) trait Members<'a>: Default {
     /// Where the value of the member `name` belongs; `None` if nobody reads it.
-    fn place(&mut self, name: &str) -> Option<&mut Option<&'a [u8]>>;
+    fn place(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>>;
 
     /// Reads an object in one walk, by the rules of [`pick`]. Of one that is absent all members are.
     fn of(object: Option<&'a [u8]>) -> Self {
         let mut members = Self::default();
-        for (key, value) in Object::new(object.unwrap_or_default()).map_while(Result::ok) {
+        let mut object = Object::new(object.unwrap_or_default());
+        while let Some(Ok((key, value))) = object.member() {
             if let Some(place) = members.place(&key) {
                 *place = Some(value).filter(|value| !json::is_null(value));
             }

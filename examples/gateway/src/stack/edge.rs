@@ -206,15 +206,15 @@ fn label<B>(caller: Caller, outcome: &Outcome, response: &mut Response<B>) {
     let served = response.extensions().get::<Served>().cloned();
     let headers = response.headers_mut();
     tollgate_upstream::strip_account_headers(headers);
-    let id = text(&caller.id.to_string());
+    let id = text(caller.id.to_string());
     let request_id = dialect(caller.protocol).request_id_header();
     if let (Some(id), false) = (id.clone(), headers.contains_key(request_id)) {
         headers.insert(HeaderName::from_static(request_id), id);
     }
-    let target = served.as_ref().and_then(|served| text(&served.target.name()));
+    let target = served.as_ref().and_then(|served| text(served.target.name()));
     let attempts = served.as_ref().map(|served| HeaderValue::from(served.attempts));
     // Known by now only where the answer is there whole: a stream's is found by its call.
-    let cost = outcome.cost().flatten().and_then(|cost| text(&cost.to_string()));
+    let cost = outcome.cost().flatten().and_then(|cost| text(cost.to_string()));
     for (name, value) in [(CALL_ID, id), (TARGET, target), (ATTEMPTS, attempts), (COST, cost)] {
         if let Some(value) = value {
             headers.insert(name, value);
@@ -236,6 +236,6 @@ fn told_by_headers<B>(request: &mut Request<B>) {
     }
 }
 
-fn text(text: &str) -> Option<HeaderValue> {
-    HeaderValue::from_str(text).ok()
+fn text(text: String) -> Option<HeaderValue> {
+    HeaderValue::try_from(text).ok()
 }

@@ -4,7 +4,7 @@ use crate::{
     anthropic_messages::{answer, blocks},
     envelope,
     json::{Fields, Json, Node, Object, Raw},
-    model::{CallKind, FinishDetail, OpaqueKind, Part, ServerToolCall, Vendor},
+    model::{CallKind, FinishDetail, Opaque, OpaqueKind, Part, ServerToolCall, Vendor},
     stream::{DecodeStream, Delta, Ending, Event, Flow, Head, Sink, Start, Tool, broken},
     warning::Code,
 };
@@ -18,6 +18,8 @@ pub(crate) struct MessagesReader {
     next: u64,
     called: bool,
     stop: Stop,
+    /// A signature of another vendor's, for the block that follows.
+    carried: Option<Opaque>,
 }
 
 #[derive(Debug, Default)]
@@ -79,12 +81,24 @@ impl DecodeStream for MessagesReader {
     }
 
     fn finish(&mut self, out: &mut dyn Sink) -> Flow {
+        self.settle(out)?;
         for open in std::mem::take(&mut self.open) {
             open.end(out)?;
         }
         let Stop { reason, sequence, detail } = std::mem::take(&mut self.stop);
         let finish = answer::finish(&reason, sequence, self.called);
         out.event(Event::Finish(Ending { candidate: 0, finish, native: reason, detail }))
+    }
+}
+
+/// What a block carries for the one that follows it.
+fn carrier(part: &Part) -> Option<Opaque> {
+    match part {
+        Part::Reasoning(reasoning) if reasoning.text.is_empty() => {
+            let opaque = reasoning.opaque.as_ref()?;
+            matches!(opaque.kind, OpaqueKind::Call | OpaqueKind::Thought).then(|| opaque.clone())
+        }
+        _ => None,
     }
 }
 
@@ -107,10 +121,15 @@ impl MessagesReader {
     fn begin(&mut self, fields: &mut Fields<'_>, out: &mut dyn Sink) -> Flow {
         let index = index(fields);
         let Some(node) = fields.take("content_block") else { return Ok(()) };
-        let part = blocks::read(node)
+        let mut part = blocks::read(node)
             .map_err(|_| broken("the upstream began a block that cannot be read"))?;
-        let block = self.next;
-        self.next += 1;
+        if let Some(opaque) = carrier(&part) {
+            self.settle(out)?;
+            self.carried = Some(opaque);
+            return Ok(());
+        }
+        self.bind(&mut part, out)?;
+        let block = self.number();
         let (head, kind, deltas) = self.head(part);
         if let Some(head) = head {
             out.event(Event::BlockStart { candidate: 0, block, head })?;
@@ -122,6 +141,32 @@ impl MessagesReader {
         Ok(())
     }
 
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// Gives a block the signature that was carried before it.
+    fn bind(&mut self, part: &mut Part, out: &mut dyn Sink) -> Flow {
+        let Some(opaque) = &self.carried else { return Ok(()) };
+        match (opaque.kind, part) {
+            (OpaqueKind::Call, Part::ToolCall(call)) => call.signature = self.carried.take(),
+            (OpaqueKind::Thought, Part::Text(text)) => text.signature = self.carried.take(),
+            _ => return self.settle(out),
+        }
+        Ok(())
+    }
+
+    /// A signature nothing follows that it is bound to stands alone.
+    fn settle(&mut self, out: &mut dyn Sink) -> Flow {
+        let Some(opaque) = self.carried.take() else { return Ok(()) };
+        let (candidate, block) = (0, self.number());
+        let head = Head::Reasoning { raw: false };
+        out.event(Event::BlockStart { candidate, block, head })?;
+        out.event(Event::Delta { candidate, block, delta: Delta::Opaque(opaque) })?;
+        out.event(Event::BlockEnd { candidate, block })
+    }
+
     /// What a block begins with.
     fn head(&mut self, part: Part) -> (Option<Head>, Kind, Vec<Delta<'static>>) {
         match part {
@@ -130,7 +175,7 @@ impl MessagesReader {
                 if !text.text.is_empty() {
                     deltas.insert(0, Delta::Text(text.text.into()));
                 }
-                (Some(Head::Text(None)), Kind::Text, deltas)
+                (Some(Head::Text(text.signature)), Kind::Text, deltas)
             }
             Part::Reasoning(reasoning) if reasoning.text.is_empty() => {
                 let deltas = reasoning.opaque.into_iter().map(Delta::Opaque).collect();
@@ -154,7 +199,7 @@ impl MessagesReader {
                     name: call.name,
                     namespace: None,
                     kind: CallKind::Function,
-                    signature: None,
+                    signature: call.signature,
                 };
                 let input = (input != "{}").then_some(input);
                 (Some(Head::Tool(tool)), Kind::Tool { input }, Vec::new())

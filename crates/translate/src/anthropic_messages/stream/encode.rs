@@ -353,6 +353,9 @@ impl Message {
             out.warn(Code::FinishApproximated, "stop_reason");
             "end_turn"
         });
+        if self.usage.is_none() {
+            out.warn(Code::DefaultFilled, "usage");
+        }
         let details = answer::stop_details(detail.as_ref(), reason);
         let delta = Object::new()
             .with("stop_reason", reason)

@@ -40,6 +40,8 @@ struct Candidate {
     open: Open,
     /// A call could not be shown.
     malformed: bool,
+    /// Something was declined.
+    refused: bool,
     finish: Option<(Finish, Option<FinishDetail>)>,
 }
 
@@ -119,13 +121,20 @@ impl Stream {
         let found = self.candidates.iter().position(|each| each.index == index);
         found.unwrap_or_else(|| {
             let open = Open::Nothing;
-            self.candidates.push(Candidate { index, open, malformed: false, finish: None });
+            self.candidates.push(Candidate {
+                index,
+                open,
+                malformed: false,
+                refused: false,
+                finish: None,
+            });
             self.candidates.len() - 1
         })
     }
 
     fn begin(&mut self, candidate: u64, head: Head, out: &mut Out<'_>) {
         let at = self.candidate(candidate);
+        self.candidates[at].refused |= matches!(head, Head::Refusal);
         self.candidates[at].open = match head {
             Head::Text(signature) => Open::Text(signature),
             Head::Refusal => Open::Text(None),
@@ -288,7 +297,7 @@ impl Candidate {
         if *finish == Finish::PauseTurn {
             out.warn(Code::FinishApproximated, "finishReason");
         }
-        (answer::word(finish), detail.and_then(|detail| detail.message.as_deref()))
+        (answer::word(finish, self.refused), detail.and_then(|detail| detail.message.as_deref()))
     }
 }
 

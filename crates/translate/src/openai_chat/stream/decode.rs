@@ -111,8 +111,9 @@ impl ChatReader {
 
 impl Choice {
     fn read(&mut self, mut fields: Fields<'_>, id: &str, out: &mut dyn Sink) -> Flow {
-        // Some servers end with the whole message, which was said before.
-        let delta = fields.take("delta").and_then(Node::fields);
+        // Some servers end with the whole message, which is news where nothing was said before.
+        let whole = fields.take("message").filter(|_| self.next == 0);
+        let delta = fields.take("delta").or(whole).and_then(Node::fields);
         if let Some(delta) = delta {
             self.delta(delta, out)?;
         }

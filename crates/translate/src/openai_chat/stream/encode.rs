@@ -383,7 +383,7 @@ impl Choice {
         let length = self.characters - before;
         for citation in citations {
             match answers::cited(citation, length, before) {
-                Some(cited) => self.citations.push(answer::annotation(cited).into_owned()),
+                Some(cited) => self.citations.push(answer::annotation(&cited).into_owned()),
                 None => out.warn(Code::CitationsDropped, "citations"),
             }
         }

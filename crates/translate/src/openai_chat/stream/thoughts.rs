@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::decode::{Choice, Kind};
 use crate::{
+    ids,
     json::{Fields, Node},
     model::{Opaque, OpaqueKind, Vendor},
     openai_chat::reasoning,
@@ -170,6 +171,10 @@ impl Choice {
         let before = self.thoughts.told;
         let block = match (open, before, told) {
             (Some(_), Told::Plain, _) => return Ok(()),
+            // The same once more, after something else was said.
+            (None, Told::Plain, _) if self.thoughts.digest() == ids::digest(text) => {
+                return Ok(());
+            }
             (Some(block), before, told) if before == told => block,
             (
                 Some(block),

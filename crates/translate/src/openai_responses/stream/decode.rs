@@ -176,6 +176,7 @@ impl ResponsesReader {
             }
             "response.completed" | "response.incomplete" => {
                 let response = fields.take("response").and_then(Node::fields).unwrap_or_default();
+                self.status = kind.trim_start_matches("response.").to_owned();
                 self.end(response, out)
             }
             _ => match kind.rsplit_once('.') {
@@ -262,7 +263,9 @@ impl ResponsesReader {
         for (at, item) in (0..).zip(output.into_iter().flat_map(Node::elements)) {
             self.whole(at, item, out)?;
         }
-        self.status = response.take("status").and_then(Node::string).unwrap_or_default();
+        if let Some(status) = response.take("status").and_then(Node::string) {
+            self.status = status;
+        }
         let details = response.take("incomplete_details");
         let reason = details.and_then(|details| details.get("reason")?.string());
         self.reason = reason.unwrap_or_default();
