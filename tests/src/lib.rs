@@ -83,6 +83,8 @@ mod pages {
     struct OwnLayer;
     #[doc = include_str!("../../docs/configuration.md")]
     struct Configuration;
+    #[doc = include_str!("../../docs/routing.md")]
+    struct Routing;
     #[doc = include_str!("../../docs/catalogue.md")]
     struct Catalogue;
     #[doc = include_str!("../../docs/translating.md")]

@@ -144,7 +144,9 @@ fn by_latency(tier: &mut [Ranked<'_>], sight: &Sight<'_>) {
             None => "its speed is not known yet".into(),
         };
     }
-    explore(tier, sight);
+    if tier.iter().any(|ranked| ranked.score.is_some()) {
+        explore(tier, sight);
+    }
 }
 
 /// How long the answer likely takes: until its first content, and for the rest of it. Who is busy
@@ -157,13 +159,13 @@ fn time(candidate: &Candidate, facts: &Facts<'_>) -> Option<f64> {
     Some(first * f64::from(standing.in_flight() + 1) + rest)
 }
 
-/// Puts one that is idle and not seen lately first, now and then.
+/// Puts one that is idle and not seen lately first, now and then. Where nobody was ever seen there
+/// is nothing to compare it with.
 fn explore(tier: &mut [Ranked<'_>], sight: &Sight<'_>) {
     let now = sight.facts.ask.now();
-    let known = tier.iter().filter(|ranked| ranked.score.is_some()).count();
     for ranked in tier {
         let chance = chance(&ranked.candidate.standing, now);
-        if known > 0 && chance > 0.0 && sight.random.unit() < chance {
+        if chance > 0.0 && sight.random.unit() < chance {
             ranked.rank.0 = -1.0;
             ranked.reason = "to learn how fast it is".into();
         }
@@ -184,6 +186,7 @@ fn chance(standing: &Standing, now: std::time::Instant) -> f64 {
 fn balanced(tier: &mut [Ranked<'_>], sight: &Sight<'_>) {
     let costs: Vec<_> = tier.iter().map(|ranked| (sight.cost)(ranked.candidate)).collect();
     let times: Vec<_> = tier.iter().map(|ranked| time(ranked.candidate, sight.facts)).collect();
+    let seen = times.iter().any(Option::is_some);
     let (costs, times) = (relative(&costs), relative(&times));
     let loads = tier.iter().map(|ranked| ranked.candidate.standing.in_flight_tokens() as f64);
     let loads: Vec<f64> = loads.collect();
@@ -194,7 +197,9 @@ fn balanced(tier: &mut [Ranked<'_>], sight: &Sight<'_>) {
         ranked.rank = (score, sight.random.unit());
         ranked.reason = "by cost, speed and load together".into();
     }
-    explore(tier, sight);
+    if seen {
+        explore(tier, sight);
+    }
 }
 
 /// Each as a multiple of the smallest that is not 0.

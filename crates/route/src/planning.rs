@@ -211,7 +211,7 @@ impl<'a> Planning<'a> {
         }
         let mut plan = Plan::default();
         plan.skipped = skipped;
-        plan.affinity = affinity.map(|(key, _)| key).filter(|_| ranked.len() > 1);
+        plan.affinity = affinity.map(|(key, _)| key).filter(|_| self.has_choice());
         plan.chosen = ranked.into_iter().map(step).collect();
         self.write_wishes(&mut plan);
         let Self { order, wishes, has_wishes, .. } = self;
@@ -321,8 +321,15 @@ impl<'a> Planning<'a> {
         let data = &self.router.providers[candidate.provider].data;
         let leaks = wishes.no_collection && data.collects != Some(false);
         let keeps = wishes.zero_retention && data.zero_retention != Some(true);
-        let told = relay && candidate.target.protocol == self.facts.ask.call.protocol;
+        let native = candidate.target.protocol == self.facts.ask.call.protocol;
+        let told = relay && native && wishes.written[0].is_some();
         ((leaks || keeps) && !told).then_some(Skip::DataPolicy)
+    }
+
+    /// Whether there was more than one to choose from: also of one who is left because the others do
+    /// not have what the request goes on from, the next answer's name is worth knowing.
+    fn has_choice(&self) -> bool {
+        self.tiers.iter().map(|tier| tier.route.candidates.len()).sum::<usize>() > 1
     }
 
     /// Whether nobody but OpenRouter is asked: then all wishes are its business too.
@@ -447,12 +454,13 @@ fn is_openrouter(kind: &str) -> bool {
 }
 
 /// Says whether another has what the request replays or goes on from, and this one does not.
+/// Another key of the same provider may be the same account's.
 fn strange(candidate: &Candidate, last: Option<&Last>) -> Option<Skip> {
     let target = &candidate.target;
-    let other = last.filter(|last| !last.entry.is(target))?;
+    let other = last.filter(|last| !last.entry.is(target) && !last.entry.is_near(target))?;
     match other.bound? {
         Bound::Reasoning => target.caps.bound_reasoning.then_some(Skip::Reasoning),
-        Bound::State => (!other.entry.is_near(target)).then_some(Skip::State),
+        Bound::State => Some(Skip::State),
     }
 }
 

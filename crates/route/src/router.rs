@@ -188,6 +188,11 @@ impl Router {
     /// Returns the name on which a key's allowed models are checked: an alias as it is, anything
     /// else as `provider/model`.
     pub fn canonical<'a>(&self, asked: &'a str, protocol: Protocol) -> Cow<'a, str> {
+        let known = self.known.of(protocol, Operation::Generate).load();
+        let first = known.get(asked).filter(|route| !route.is_alias);
+        if let Some(first) = first.and_then(|route| route.candidates.first()) {
+            return first.name.to_string().into();
+        }
         match self.meaning(asked, protocol) {
             Ok(Meaning::Model(provider, model)) => {
                 Cow::Owned([&*self.providers[provider].name, "/", model].concat())

@@ -22,6 +22,11 @@ fn who_keeps_what_a_request_goes_on_from_is_asked_and_other_providers_are_not() 
     assert_eq!(next.targets(&router), ["b#2/m", "b#1/m"]);
     assert_eq!(next.plan(&router).unwrap().skipped[0].why, Skip::State);
     assert_eq!(on(r#""previous_response_id":"resp_2""#).targets(&router).len(), 3, "nobody knows");
+    let only = Router::new([speak("a"), speak("b")]).aliases([("any", Alias::new(["a/m", "b/m"]))]);
+    only.keeps("resp_1", &on("\"x\":1").plan(&only).unwrap().chosen[1].target);
+    let plan = next.plan(&only).unwrap();
+    assert_eq!(plan.chosen.len(), 1);
+    assert!(plan.affinity.is_some(), "there will be a next one");
     let talk = on(r#""conversation":{"id":"conv_1"}"#);
     router.answered(talk.plan(&router).unwrap().affinity.unwrap(), &owner.target);
     assert_eq!(talk.first(&router), "b#2/m");
@@ -92,12 +97,17 @@ fn reasoning_stays_with_who_made_it_after_the_cache_is_cold() {
 
 #[test]
 fn who_cannot_read_anothers_reasoning_is_left_out() {
-    let router = two();
-    answered(&router, &Request::new(MESSAGES, turns(10, 0)));
     let thought = turns(10, 1).replace(r#""content":"yes""#, r#""content":[{"type":"thinking"}]"#);
-    let plan = Request::new(MESSAGES, thought).plan(&router).unwrap();
-    assert_eq!(plan.chosen.len(), 2, "nobody knows that it is bound");
-    assert!(plan.skipped.iter().all(|skipped| skipped.why != Skip::Reasoning));
+    let thought = Request::new(MESSAGES, thought);
+    for bound in [true, false] {
+        let router = two().abilities(move |_, caps| caps.bound_reasoning = bound);
+        assert_eq!(thought.targets(&router), ["a/m", "b/m"], "nobody knows who made it");
+        answered(&router, &Request::new(MESSAGES, turns(10, 0)));
+        let plan = thought.plan(&router).unwrap();
+        let skipped: Vec<_> = plan.skipped.into_iter().map(|skipped| skipped.why).collect();
+        assert_eq!(skipped, if bound { vec![Skip::Reasoning] } else { vec![] });
+        assert_eq!(thought.first(&router), "b/m");
+    }
 }
 
 #[test]

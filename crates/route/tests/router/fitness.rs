@@ -125,6 +125,15 @@ fn who_has_nobody_is_told_why() {
 }
 
 #[test]
+fn an_only_target_refuses_sounds_itself_and_is_not_sent_pictures_it_cannot_see() {
+    let part =
+        |kind| format!(r#"{{"model":"p/blind","messages":[{{"content":[{{"type":"{kind}"}}]}}]}}"#);
+    assert_eq!(Request::new(CHAT, part("input_audio")).first(&limited()), "p/blind");
+    let refusal = Request::new(CHAT, part("image_url")).refusal(&limited());
+    assert!(refusal.message.contains("does not take images"), "{}", refusal.message);
+}
+
+#[test]
 fn what_no_protocol_of_the_target_can_say_is_not_translated() {
     let router = Router::new([provider("a", &[MESSAGES]), provider("g", &[GEMINI])])
         .catalogue(Catalogue::empty())

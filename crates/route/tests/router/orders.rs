@@ -163,6 +163,8 @@ fn balanced_weighs_cost_speed_and_load() {
         .with_price("a", "m", rates("1"))
         .with_price("b", "m", rates("2"))
         .with_price("c", "m", rates("3"));
+    let unseen = three(Order::Balanced, &board, 2).catalogue(catalogue.clone());
+    assert_eq!(firsts(&unseen), [1000, 0, 0], "by cost alone");
     for (name, seconds) in [("a", 4), ("b", 1), ("c", 1)] {
         board.of(&target(name)).saw_first_content(now, seconds * SECOND);
     }

@@ -152,6 +152,15 @@ fn openrouter_gets_what_is_its_business() {
 }
 
 #[test]
+fn who_is_not_told_how_to_handle_data_is_not_asked() {
+    let denies = r#"{"provider":{"data_collection":"deny"}}"#;
+    let told = wishing(CHAT, "relayed", r#""provider":{"data_collection":"deny"}"#);
+    assert_eq!(told.targets(&open()).len(), 2);
+    let untold = wishing(CHAT, "relayed", r#""x":1"#).wishing(denies).refusal(&open());
+    assert_eq!((untold.class, untold.param.as_deref()), (Class::NotFound, Some("provider")));
+}
+
+#[test]
 fn where_only_openrouter_is_asked_its_wishes_keep_every_byte() {
     for wishes in [
         r#""provider":{"order":["deepinfra","openai"],"zdr":true,"unheard_of":1}"#,
