@@ -89,6 +89,8 @@ mod pages {
     struct Catalogue;
     #[doc = include_str!("../../docs/translating.md")]
     struct Translating;
+    #[doc = include_str!("../../docs/fallback.md")]
+    struct Fallback;
     #[doc = include_str!("../../docs/architecture.md")]
     struct Architecture;
 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use tollgate_core::{
     Admission, Attempt, Body, Call, Cause, Class, Deadline, Ejection, Ending, Failure, InFlight,
-    Missed, Operation, Outcome, Plan, PlanStep, Probe, Reply, Sent, Served, State, Target,
+    Missed, Operation, Outcome, Plan, PlanStep, Probe, Reply, Sent, Served, Standing, State,
+    Target,
 };
 use tollgate_sse::{Failed, Gate, GatedBody};
 use tollgate_wire::{Caller, Fault, aim};
@@ -74,6 +75,14 @@ struct Try {
     again: Option<Instant>,
 }
 
+/// Who is to be asked next.
+#[derive(Debug)]
+struct Picked {
+    index: usize,
+    standing: Arc<Standing>,
+    probe: Option<Probe>,
+}
+
 /// An attempt under way.
 #[derive(Debug)]
 struct Current {
@@ -127,11 +136,11 @@ impl<S, P, E> Run<S, P, E> {
         self.call = facts.get::<Call>().cloned();
         self.deadline = facts.get::<Deadline>().map(|deadline| deadline.0);
         let now = now();
-        if let Some((index, admission)) = self.pick(now) {
+        if let Some(picked) = self.pick(now) {
             if self.settings.attempts > 1 {
                 self.spare = again(&request).map(Box::new);
             }
-            return self.ask(index, admission, request, now);
+            return self.ask(picked, request, now);
         }
         self.spare = Some(Box::new(request));
         self.wait_or_end(now)
@@ -144,9 +153,9 @@ impl<S, P, E> Run<S, P, E> {
         if is_over || self.attempts >= self.settings.attempts {
             return self.end(now);
         }
-        let Some((index, admission)) = self.pick(now) else { return self.wait_or_end(now) };
+        let Some(picked) = self.pick(now) else { return self.wait_or_end(now) };
         match self.spare.as_deref().and_then(again) {
-            Some(request) => self.ask(index, admission, request, now),
+            Some(request) => self.ask(picked, request, now),
             None => self.end(now),
         }
     }
@@ -183,7 +192,7 @@ impl<S, P, E> Run<S, P, E> {
     }
 
     /// Finds who may be asked now, in the plan's order.
-    fn pick(&mut self, now: Instant) -> Option<(usize, Option<Probe>)> {
+    fn pick(&mut self, now: Instant) -> Option<Picked> {
         for index in 0..self.steps.len() {
             if !self.is_due(index, now) {
                 continue;
@@ -195,7 +204,7 @@ impl<S, P, E> Run<S, P, E> {
                 Admission::Closed(_) => continue,
             };
             if self.can_afford(index, is_well) {
-                return Some((index, probe));
+                return Some(Picked { index, standing, probe });
             }
         }
         None
@@ -243,13 +252,8 @@ impl<S, P, E> Run<S, P, E> {
     }
 
     /// Aims the request and counts the attempt as begun.
-    fn ask(
-        &mut self,
-        index: usize,
-        probe: Option<Probe>,
-        mut request: Request<Body>,
-        now: Instant,
-    ) -> Step<E> {
+    fn ask(&mut self, picked: Picked, mut request: Request<Body>, now: Instant) -> Step<E> {
+        let Picked { index, standing, probe } = picked;
         let target = self.steps[index].target.clone();
         let is_aimed = |aimed: &Arc<Target>| Arc::ptr_eq(aimed, &target);
         if !request.extensions().get::<Arc<Target>>().is_some_and(is_aimed) {
@@ -262,7 +266,7 @@ impl<S, P, E> Run<S, P, E> {
         let is_followed = self.attempts < self.settings.attempts && self.has_others(index);
         let attempt = Attempt::new(self.attempts).followed(is_followed);
         request.extensions_mut().insert(attempt.clone());
-        let in_flight = self.settings.board.of(&target).begin(self.tokens(&request));
+        let in_flight = standing.begin(self.tokens(&request));
         self.current = Some(Current { index, attempt, began: now, in_flight, probe });
         Step::Ask(request)
     }

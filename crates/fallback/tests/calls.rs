@@ -17,11 +17,12 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 use tollgate_core::{
-    Board, Body, Call, Class, Deadline, Ejection, Failure, Plan, Refusal, Scope, Served, State,
+    Attempt, Board, Body, BoxError, Call, Class, Deadline, Ejection, Ending, Failure, Plan,
+    Refusal, Scope, Served, State,
 };
 use tollgate_fallback::{Backoff, Breaker, Budget, ByClass, FallbackLayer, Policy, Tried};
 use tollgate_sse::SseLayer;
-use tollgate_testkit::{Answer, Ended, Script, Upstream};
+use tollgate_testkit::{Answer, Ended, Script, ScriptBody, Upstream};
 use tower::{Layer, ServiceExt, layer::util::Identity, service_fn};
 
 const CHAT: Lane = LANES[5];
@@ -479,4 +480,58 @@ async fn everything_can_be_sent_and_shared() {
     send(&call);
     let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(polled, Poll::Ready(Ok(_))));
+}
+
+/// A body that notes, when it is dropped, whether its attempt was told why it ends.
+struct Dropped {
+    body: ScriptBody,
+    attempt: Attempt,
+    endings: Arc<Mutex<Vec<Option<Ending>>>>,
+}
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.endings.lock().unwrap().push(self.attempt.ending());
+    }
+}
+
+impl http_body::Body for Dropped {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        std::pin::Pin::new(&mut self.body).poll_frame(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_told_why_it_ends_before_its_body_is_dropped() {
+    for lane in LANES {
+        let page = Answer::new(http::StatusCode::OK, Script::new("<html>"));
+        for bad in [
+            status(500),
+            page.header("content-type", "text/html"),
+            lane.plays(Script::new(lane.start).reset()),
+            lane.plays(Script::new(lane.error.trim_start_matches([',', '\r', '\n']))),
+        ] {
+            let upstream = common::failing_first(lane, bad);
+            let endings: Arc<Mutex<Vec<_>>> = Arc::default();
+            let (inner, noted) = (upstream, endings.clone());
+            let watched = service_fn(move |request: Request<Body>| {
+                let (inner, endings) = (inner.clone(), noted.clone());
+                let attempt = request.extensions().get::<Attempt>().unwrap().clone();
+                async move {
+                    let response = inner.oneshot(request).await?;
+                    Ok::<_, BoxError>(response.map(|body| Dropped { body, attempt, endings }))
+                }
+            });
+            let service = SseLayer::new().layer(FallbackLayer::new(Board::new()).layer(watched));
+            assert_eq!(ask(service, lane.request(&["a", "b"])).await.body, lane.whole());
+            let endings = endings.lock().unwrap().clone();
+            assert!(matches!(endings[..], [Some(Ending::Failed(_)), None]), "{endings:?}");
+        }
+    }
 }

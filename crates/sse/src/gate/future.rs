@@ -43,8 +43,10 @@ pub struct Gate<B> {
     limits: Limits,
     /// What is none of the gate's business.
     passing: Option<GatedBody<B>>,
-    /// What is held. Neither this nor the other: an answer refused for its head.
+    /// What is held.
     holding: Option<Holding<B>>,
+    /// What is refused for its head.
+    wrong: Option<B>,
     attempt: Option<Attempt>,
 }
 
@@ -68,17 +70,19 @@ impl<B> Gate<B> {
     /// Holds `response` within `limits`.
     pub fn with_limits(response: Response<B>, call: &Call, limits: Limits) -> Self {
         let (mut head, body) = response.into_parts();
-        let (passing, holding) = match passed(&mut head, body) {
-            Ok(body) => (Some(body), None),
+        let (mut passing, mut holding, mut wrong) = (None, None, None);
+        match passed(&mut head, body) {
+            Ok(body) => passing = Some(body),
             Err(body) => match Entry::of(&head, call, limits) {
                 Entry::Hold(hold) => {
-                    (None, Some(Holding { hold, body: Some(Box::pin(body)), trailers: None }))
+                    holding = Some(Holding { hold, body: Some(Box::pin(body)), trailers: None });
                 }
-                Entry::Pass => (Some(GatedBody::pass(body)), None),
-                Entry::Wrong => (None, None),
+                Entry::Pass => passing = Some(GatedBody::pass(body)),
+                Entry::Wrong => wrong = Some(body),
             },
-        };
-        Self { head: Some(head), call: call.clone(), limits, passing, holding, attempt: None }
+        }
+        let (head, call) = (Some(head), call.clone());
+        Self { head, call, limits, passing, holding, wrong, attempt: None }
     }
 
     /// Tells `attempt` why it ends when the answer fails, before the body is dropped. Default: nobody
@@ -122,7 +126,7 @@ impl<B> Gate<B> {
         if let Some(attempt) = &self.attempt {
             attempt.end(Ending::Failed(failure.cause));
         }
-        drop(rest);
+        drop((rest, self.wrong.take()));
         Gated::Failed(Box::new(Failed { fault, failure, head, body, whole }))
     }
 }
