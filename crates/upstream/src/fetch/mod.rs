@@ -262,11 +262,18 @@ impl Rules {
         let literal = host.trim_start_matches('[').trim_end_matches(']');
         match literal.parse::<IpAddr>() {
             Ok(address) if !is_public(address) => Err(FetchError::Host),
-            // An address with a zone is of a link of ours.
-            Err(_) if literal.is_empty() || literal.contains(['%', ':']) => Err(FetchError::Host),
+            // An address with a zone is of a link of ours; what is written like a number is one in a
+            // spelling that only some read.
+            Err(_) if literal.contains(['%', ':']) || is_number(literal) => Err(FetchError::Host),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a host is taken for an address in numbers: its last part is one, or there is none.
+fn is_number(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x")
 }
 
 fn mime(headers: &HeaderMap) -> String {
