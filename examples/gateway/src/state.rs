@@ -106,6 +106,10 @@ impl Resolve for SharedState {
     fn answered(&self, affinity: u64, target: &Target) {
         self.load().router.answered(affinity, target);
     }
+
+    fn keeps(&self, name: &str, target: &Target) {
+        self.load().router.keeps(name, target);
+    }
 }
 
 impl Prices for SharedState {

@@ -280,6 +280,14 @@ pub(crate) struct Provider {
     /// `"llama-*" = { developer_role = false }`.
     #[schemars(extend("default" = {}))]
     pub(crate) capabilities: IndexMap<String, Capabilities>,
+    /// Whether it keeps what it is sent to learn from it, or passes it on. Requests that do not want
+    /// that (`data_collection`) go only where this is `false`.
+    #[schemars(extend("x-default" = "`false` for `ollama`, `vllm`, `lmstudio` and `llama-cpp`, else unknown"))]
+    pub(crate) collects: Option<bool>,
+    /// Whether it keeps nothing once the answer is given. Requests that want that (`zdr`) go only
+    /// where this is `true`.
+    #[schemars(extend("x-default" = "`true` for `ollama`, `vllm`, `lmstudio` and `llama-cpp`, else unknown"))]
+    pub(crate) zero_retention: Option<bool>,
     /// How long an answer is read on when its client has left, so that its cost is known and not
     /// estimated.
     #[serde(deserialize_with = "duration")]

@@ -97,6 +97,8 @@ impl Resolved {
         self.add(name, preset, endpoints, &keys);
         if let Some(added) = self.list.last_mut() {
             added.discover = discover;
+            added.data.collects = provider.collects.or(added.data.collects);
+            added.data.zero_retention = provider.zero_retention.or(added.data.zero_retention);
         }
         if provider.free.unwrap_or(preset.local) {
             self.free.push((name.into(), preset.name));
