@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
-use http_body::{Body as _, Frame};
+use http_body::Frame;
 use tollgate_core::{
     Board, Body, Call, CallFacts, Operation, Plan, PlanStep, Principal, Protocol, Target,
 };
