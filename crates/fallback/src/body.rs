@@ -71,6 +71,8 @@ pub(crate) struct Watch {
     outcome: Option<Outcome>,
     began: Instant,
     committed: Instant,
+    /// When the call must have ended: what breaks then is no fault of the upstream's.
+    deadline: Option<Instant>,
     bytes: u64,
     broke: bool,
 }
@@ -80,19 +82,29 @@ impl Watch {
         in_flight: InFlight,
         began: Instant,
         committed: Instant,
-        outcome: Option<Outcome>,
         settings: Arc<Settings>,
     ) -> Self {
         Self {
             settings,
             standing: in_flight.standing().clone(),
             in_flight: Some(in_flight),
-            outcome,
+            outcome: None,
             began,
             committed,
+            deadline: None,
             bytes: 0,
             broke: false,
         }
+    }
+
+    pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    pub(crate) fn told_by(mut self, outcome: Option<Outcome>) -> Self {
+        self.outcome = outcome;
+        self
     }
 
     fn passed(&mut self, data: Option<&Bytes>) {
@@ -112,7 +124,10 @@ impl Watch {
 
     /// The class of the failure, if the upstream failed after its first content. That the client
     /// left is none.
-    fn failure(&self) -> Option<Class> {
+    fn failure(&self, now: Instant) -> Option<Class> {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            return None;
+        }
         let told = self.outcome.as_ref().and_then(Outcome::ending).flatten();
         let broke = self.broke.then_some(Class::ServerError);
         told.filter(|class| *class != Class::Cancelled).or(broke)
@@ -123,9 +138,10 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let Settings { breaker, counts, .. } = &*self.settings;
         let asked = Asked { standing: &self.standing, began: self.began, is_probe: false };
-        match self.failure() {
-            Some(class) => breaker.broke(asked, class, now(), counts),
-            None => self.standing.succeeded(now()),
+        let now = now();
+        match self.failure(now) {
+            Some(class) => breaker.broke(asked, class, now, counts),
+            None => self.standing.succeeded(now),
         }
     }
 }

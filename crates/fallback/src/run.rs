@@ -149,8 +149,7 @@ impl<S, P, E> Run<S, P, E> {
     /// Says what to do after a failure, or when a pause is over.
     pub(crate) fn next(&mut self) -> Step<E> {
         let now = now();
-        let is_over = self.deadline.is_some_and(|deadline| deadline <= now);
-        if is_over || self.attempts >= self.settings.attempts {
+        if self.is_over(now) || self.attempts >= self.settings.attempts {
             return self.end(now);
         }
         let Some(picked) = self.pick(now) else { return self.wait_or_end(now) };
@@ -171,6 +170,10 @@ impl<S, P, E> Run<S, P, E> {
         }
         self.waiting.get_or_insert(now);
         Step::Pause(at)
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
     }
 
     fn withdraw(&self) -> bool {
@@ -346,8 +349,8 @@ impl<S, P, E> Run<S, P, E> {
                 return None;
             }
             let Current { began, in_flight, .. } = current;
-            let outcome = is_stream.then_some(outcome);
-            Some(Watch::new(in_flight, began, now, outcome, self.settings.clone()))
+            let watch = Watch::new(in_flight, began, now, self.settings.clone());
+            Some(watch.until(self.deadline).told_by(is_stream.then_some(outcome)))
         });
         response.map(|body| Reply::inner(FallbackBody::new(body, watch)))
     }
@@ -428,7 +431,11 @@ impl<S, P: Policy, E> Run<S, P, E> {
     fn judge(&mut self, fault: &Fault, failure: &Failure) -> Action {
         let Some(current) = self.current.take() else { return Action::Stop };
         let now = now();
-        self.settings.breaker.failed(current.asked(), (fault, failure), now, &self.settings.counts);
+        // How little time a caller has is no fault of the target's.
+        if failure.class != Class::Timeout || !self.is_over(now) {
+            let Settings { breaker, counts, .. } = &*self.settings;
+            breaker.failed(current.asked(), (fault, failure), now, counts);
+        }
         let target = &self.steps[current.index].target;
         self.missed.push(Missed::new(target.clone(), failure.class));
         self.tries.resize(self.steps.len(), Try::default());

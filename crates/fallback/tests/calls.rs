@@ -535,3 +535,18 @@ async fn an_attempt_is_told_why_it_ends_before_its_body_is_dropped() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn callers_without_time_set_nobody_aside() {
+    let stalls = CHAT_STREAM.plays(Script::new(CHAT_STREAM.content).stall());
+    for (lane, answer) in [(CHAT, Answer::silence()), (CHAT_STREAM, stalls)] {
+        let upstream = Upstream::always(answer);
+        let board = Board::new();
+        let service = stack(SseLayer::new(), &FallbackLayer::new(board.clone()), &upstream);
+        for _ in 0..20 {
+            ask(service.clone(), with_deadline(lane, &["a"], 1)).await;
+        }
+        assert_eq!(board.of(&lane.target("a")).state(now()), State::Open);
+        assert_eq!(upstream.received().len(), 20);
+    }
+}

@@ -53,8 +53,9 @@ pub struct Gate<B> {
 #[derive(Debug)]
 struct Holding<B> {
     hold: Hold,
-    /// `None` once it was read to its end.
-    body: Option<Pin<Box<B>>>,
+    /// Kept after its end too: the attempt is told why it ends before the body is dropped.
+    body: Pin<Box<B>>,
+    has_ended: bool,
     trailers: Option<HeaderMap>,
 }
 
@@ -75,7 +76,8 @@ impl<B> Gate<B> {
             Ok(body) => passing = Some(body),
             Err(body) => match Entry::of(&head, call, limits) {
                 Entry::Hold(hold) => {
-                    holding = Some(Holding { hold, body: Some(Box::pin(body)), trailers: None });
+                    let body = Box::pin(body);
+                    holding = Some(Holding { hold, body, has_ended: false, trailers: None });
                 }
                 Entry::Pass => passing = Some(GatedBody::pass(body)),
                 Entry::Wrong => wrong = Some(body),
@@ -102,7 +104,8 @@ impl<B> Gate<B> {
             Hold::Stream(stream) => What::Stream(stream),
             hold => What::Answer(hold.into_held()),
         };
-        GatedBody::opened(Opened { what, rest: holding.body, trailers: holding.trailers })
+        let rest = (!holding.has_ended).then_some(holding.body);
+        GatedBody::opened(Opened { what, rest, trailers: holding.trailers })
     }
 
     fn conclude(&mut self, verdict: Verdict) -> Gated<B> {
@@ -111,7 +114,7 @@ impl<B> Gate<B> {
             return Gated::Committed(Response::from_parts(head, self.open()));
         }
         let (held, rest) = match self.holding.take() {
-            Some(Holding { hold, body, .. }) => (hold.into_held().into_vec(), body),
+            Some(Holding { hold, body, .. }) => (hold.into_held().into_vec(), Some(body)),
             None => (Vec::new(), None),
         };
         let body = Frames::new(held);
@@ -161,7 +164,7 @@ where
             return Poll::Ready(bad_answer(WRONG_TYPE));
         };
         loop {
-            let frame = ready!(holding.poll_frame(cx));
+            let frame = ready!(holding.body.as_mut().poll_frame(cx));
             if let Some(verdict) = holding.take_in(frame, &self.call, self.limits) {
                 return Poll::Ready(verdict);
             }
@@ -178,18 +181,11 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<MaybeFrame<B>> {
-        match &mut self.body {
-            Some(body) => body.as_mut().poll_frame(cx),
-            None => Poll::Ready(None),
-        }
-    }
-
     fn take_in(&mut self, frame: MaybeFrame<B>, call: &Call, limits: Limits) -> Option<Verdict> {
         let frame = match frame {
             Some(Ok(frame)) => frame,
             ended => {
-                self.body = None;
+                self.has_ended = true;
                 let error = ended.and_then(Result::err).map(|e| StreamError::from_boxed(e.into()));
                 return Some(match error {
                     Some(error) => self.hold.failed(error),
