@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// What happens next with a request.
+#[allow(clippy::large_enum_variant, reason = "taken apart at once, never stored")]
 pub(super) enum Next {
     /// It is written.
     Send(Ready),
@@ -70,6 +71,7 @@ pub(super) fn begin(lane: Lane, request: Request<Body>, fetches: bool) -> Result
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "taken apart at once, never stored")]
 enum Read {
     Written(Outgoing, Exchange),
     Wants(Vec<Wanted>, Conversation),
