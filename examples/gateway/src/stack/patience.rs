@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::Request;
-use tollgate_core::{Deadline, Plan, Target};
+use tollgate_core::{Attempt, Deadline, Target};
 use tollgate_sse::Deadlines;
 use tower::{Layer, Service};
 
@@ -41,11 +41,15 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// How long `target` may be silent in a call that `plan` says who could answer.
-    fn with(&self, target: Option<&Target>, plan: Option<&Plan>) -> (Deadlines, Option<Duration>) {
+    /// How long `target` may be silent in an attempt.
+    fn with(
+        &self,
+        target: Option<&Target>,
+        attempt: Option<&Attempt>,
+    ) -> (Deadlines, Option<Duration>) {
         let own = target.and_then(|target| self.providers.get(&target.provider));
         let (mut deadlines, total) = own.copied().unwrap_or((self.usual, None));
-        let others = plan.is_some_and(|plan| plan.chosen.len() > 1);
+        let others = attempt.is_some_and(Attempt::is_followed);
         if let Some(sooner) = self.with_others
             && others
             && deadlines.first_content == self.usual.first_content
@@ -90,7 +94,7 @@ impl<S> Patient<S> {
         let state = self.state.load();
         let extensions = request.extensions_mut();
         let target = extensions.get::<Arc<Target>>().map(|target| &**target);
-        let (deadlines, total) = state.patience.with(target, extensions.get::<Plan>());
+        let (deadlines, total) = state.patience.with(target, extensions.get::<Attempt>());
         // An extension is an allocation: none for what the layer does anyway.
         if deadlines != Deadlines::default() {
             extensions.insert(deadlines);
