@@ -41,6 +41,10 @@
 //! No codec looks at a model's name. What a model takes (a thinking budget or a level, which
 //! sampling, media in tool results, …) comes in as [`Caps`](tollgate_core::Caps).
 //!
+//! # Streams
+//!
+//! [`Exchange::stream`] translates the answer while it comes, event by event: see [`stream`].
+//!
 //! # Numbers and texts
 //!
 //! Arguments, schemas and numbers pass as they were spelled: `12345678901234567890` stays, `1.0`

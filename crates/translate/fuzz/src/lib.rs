@@ -1,7 +1,7 @@
 //! What every fuzz target does: `cargo +nightly fuzz run openai_chat`, in `crates/translate`.
 
 use tollgate_core::{Caps, Protocol};
-use tollgate_translate::{Asked, Incoming, Onto, Report, codec};
+use tollgate_translate::{Asked, Incoming, Onto, Report, codec, stream::Fold};
 
 /// Reads `body` as everything a protocol knows, and writes what could be read in every protocol.
 pub fn decode(from: Protocol, body: &[u8]) {
@@ -19,7 +19,7 @@ pub fn decode(from: Protocol, body: &[u8]) {
             reasoning: true,
             legacy_functions: false,
             stream_usage: false,
-        candidates: 1,
+            candidates: 1,
             now: 0,
             id: "0".to_owned(),
             echo: Vec::new(),
@@ -29,7 +29,19 @@ pub fn decode(from: Protocol, body: &[u8]) {
             let _ = codec(to).encode_answer(&answer, &asked, &mut report);
         }
     }
+    stream(from, body);
     let _ = codec(from).decode_embed(&incoming);
     let _ = codec(from).decode_embedded(body);
     let _ = codec(from).decode_models(body);
+}
+
+/// Reads each line of `body` as an event of one stream.
+fn stream(from: Protocol, body: &[u8]) {
+    let (mut reader, mut fold) = (codec(from).decode_stream("seed"), Fold::new(from));
+    for line in body.split(|byte| *byte == b'\n') {
+        if reader.event(None, line, &mut fold).is_err() {
+            return;
+        }
+    }
+    let _ = reader.finish(&mut fold);
 }

@@ -14,7 +14,8 @@
 //! let body = br#"{"model":"fast","max_tokens":500,"stream":true,
 //!     "messages":[{"role":"user","content":"Hi"}]}"#;
 //! let translator = Translator::new(Protocol::AnthropicMessages, Protocol::OpenAiChat);
-//! let onto = Onto::new("gpt-5-mini", &Caps::default());
+//! let caps = Caps::default();
+//! let onto = Onto::new("gpt-5-mini", &caps);
 //! let (_, exchange) = translator.request(&Incoming::new(body), &onto).unwrap();
 //! let mut stream = exchange.stream().unwrap();
 //!

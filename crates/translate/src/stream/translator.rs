@@ -9,8 +9,8 @@ use tollgate_wire::{
 };
 
 use super::{
-    DecodeStream, EncodeStream, Event, Flow, Out, Sink, event::broken, fold::unfold, out::Frames,
-    restore::Restorer,
+    DecodeStream, EncodeStream, Event, Flow, Out, Sink, Start, event::broken, fold::unfold,
+    out::Frames, restore::Restorer,
 };
 use crate::{
     codec::{Asked, codec},
@@ -58,6 +58,7 @@ pub(super) struct Source {
     decoder: Box<dyn DecodeStream>,
     reader: Reader,
     seed: String,
+    started: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +83,7 @@ impl Source {
             decoder: codec(terms.to).decode_stream(&terms.asked.id),
             reader: Reader::new(profile),
             seed: terms.asked.id.clone(),
+            started: false,
         }
     }
 
@@ -92,6 +94,9 @@ impl Source {
         data: &[u8],
         out: &mut dyn Sink,
     ) -> Result<bool, Box<Fault>> {
+        if self.decoder.is_over() {
+            return Ok(false);
+        }
         let event = tollgate_wire::Event { name, data };
         self.reader.event(event);
         match self.automaton.event(event) {
@@ -99,7 +104,7 @@ impl Source {
             Seen::Malformed => return Err(broken("the upstream sent an event that is no JSON")),
             Seen::Lifecycle | Seen::Content => {}
         }
-        let mut told = Told { out, reader: &self.reader };
+        let mut told = Told { out, reader: &self.reader, started: &mut self.started };
         self.decoder.event(name, data, &mut told)?;
         Ok(self.automaton.is_complete(false)
             || (self.decoder.is_over() && self.automaton.is_complete(true)))
@@ -107,11 +112,13 @@ impl Source {
 
     /// Tells what was held until the end.
     pub(super) fn finish(&mut self, out: &mut dyn Sink) -> Flow {
-        self.decoder.finish(out)?;
-        if let Some(usage) = self.usage(true) {
-            out.event(Event::Usage(Box::new(usage)))?;
+        let usage = self.usage(true);
+        let mut told = Told { out, reader: &self.reader, started: &mut self.started };
+        self.decoder.finish(&mut told)?;
+        if let Some(usage) = usage {
+            told.event(Event::Usage(Box::new(usage)))?;
         }
-        out.event(Event::End)
+        told.event(Event::End)
     }
 
     /// Whether the stream is complete if the body ends here as it should.
@@ -132,22 +139,34 @@ impl Source {
     }
 }
 
-/// Adds to the start what was told of usage by then.
+/// Sees to it that a stream begins once, and adds what was told of usage by then.
 struct Told<'a> {
     out: &'a mut dyn Sink,
     reader: &'a Reader,
+    started: &'a mut bool,
+}
+
+impl Told<'_> {
+    fn start(&mut self, start: Start<'_>) -> Flow {
+        if std::mem::replace(self.started, true) {
+            return Ok(());
+        }
+        let usage = self.reader.so_far(false);
+        let usage = (usage.quality != Quality::Absent).then(|| Box::new(usage));
+        self.out.event(Event::Start(Start { usage, ..start }))
+    }
 }
 
 impl Sink for Told<'_> {
     fn event(&mut self, event: Event<'_>) -> Flow {
-        match event {
-            Event::Start(mut start) => {
-                let usage = self.reader.so_far(false);
-                start.usage = (usage.quality != Quality::Absent).then(|| Box::new(usage));
-                self.out.event(Event::Start(start))
-            }
-            event => self.out.event(event),
+        if let Event::Start(start) = event {
+            return self.start(start);
         }
+        if !*self.started {
+            let nothing = || std::borrow::Cow::Borrowed("");
+            self.start(Start { id: nothing(), model: nothing(), created: 0, usage: None })?;
+        }
+        self.out.event(event)
     }
 }
 

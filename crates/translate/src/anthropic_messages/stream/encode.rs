@@ -35,8 +35,8 @@ struct Message {
     /// Something was shown that a client can use.
     usable: bool,
     refused: bool,
-    /// The arguments of a call did not come to their end.
-    torn: bool,
+    /// The call whose arguments did not come to their end: it stays open until it is known why.
+    torn: Option<u64>,
     finish: Option<(Finish, Option<FinishDetail>)>,
     usage: Option<Box<tollgate_core::Usage>>,
 }
@@ -76,7 +76,7 @@ impl MessagesWriter {
             open: Open::None,
             usable: false,
             refused: false,
-            torn: false,
+            torn: None,
             finish: None,
             usage: None,
         };
@@ -105,7 +105,7 @@ impl Sink for Writing<'_, '_> {
         match event {
             Event::Start(start) => message.start(&start, out),
             Event::BlockStart { candidate, head, .. } if message.is_shown(candidate, out) => {
-                message.begin(head, out);
+                return message.begin(head, out);
             }
             Event::Delta { candidate, delta, .. } if message.is_shown(candidate, out) => {
                 return message.delta(delta, out);
@@ -160,7 +160,10 @@ impl Message {
         shown
     }
 
-    fn begin(&mut self, head: Head, out: &mut Out<'_>) {
+    fn begin(&mut self, head: Head, out: &mut Out<'_>) -> Flow {
+        if self.torn.is_some() {
+            return Err(malformed_call(None));
+        }
         self.open = match head {
             Head::Text(signature) => {
                 if let Some(signature) = signature {
@@ -181,6 +184,7 @@ impl Message {
                 Open::None
             }
         };
+        Ok(())
     }
 
     fn call(&mut self, tool: &Tool, out: &mut Out<'_>) -> Open {
@@ -311,7 +315,10 @@ impl Message {
                 if arguments.is_empty() {
                     input(index, "{}", out);
                 }
-                self.torn |= !arguments.is_empty() && !arguments.is_done();
+                if !arguments.is_empty() && !arguments.is_done() {
+                    self.torn = Some(index);
+                    return;
+                }
                 stop_block(index, out);
             }
             Open::Custom { index } => {
@@ -345,8 +352,11 @@ impl Message {
             Finish::Length | Finish::ContextWindow | Finish::ContentFilter | Finish::Refusal
         );
         let unusable = finish == Finish::MalformedToolCall && !self.usable;
-        if unusable || (self.torn && !cut) {
+        if unusable || (self.torn.is_some() && !cut) {
             return Err(malformed_call(detail.as_ref().and_then(|d| d.message.as_deref())));
+        }
+        if let Some(index) = self.torn {
+            stop_block(index, out);
         }
         let (reason, sequence) = answer::reason(&finish, self.refused);
         let reason = reason.unwrap_or_else(|| {

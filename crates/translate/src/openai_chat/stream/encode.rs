@@ -103,7 +103,7 @@ impl ChatWriter {
         }
     }
 
-    fn start(&mut self, start: &Start<'_>, out: &mut Out<'_>) {
+    fn start(&mut self, start: &Start<'_>) {
         let id = if start.id.is_empty() { self.id.as_str() } else { &start.id };
         let prefix = if id.starts_with("chatcmpl-") { "" } else { "chatcmpl-" };
         let created = if start.created == 0 { self.now } else { start.created };
@@ -115,7 +115,6 @@ impl ChatWriter {
             .raw(",\"model\":")
             .string(&start.model)
             .raw(",\"choices\":[");
-        self.choice(0, out);
     }
 
     /// Where a choice stands among the choices; its first chunk says whose it is.
@@ -188,7 +187,7 @@ impl ChatWriter {
 impl EncodeStream for ChatWriter {
     fn event(&mut self, event: Event<'_>, out: &mut Out<'_>) -> Flow {
         match event {
-            Event::Start(start) => self.start(&start, out),
+            Event::Start(start) => self.start(&start),
             Event::BlockStart { candidate, block, head } => {
                 let legacy = self.legacy;
                 let (choice, chunks) = self.both(candidate, out);

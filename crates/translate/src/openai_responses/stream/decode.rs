@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
 
+use tollgate_wire::Fault;
+
 use crate::{
     json::{Fields, Node},
-    model::{CallKind, Citation, Part, ServerToolCall},
+    model::{CallKind, Part, ServerToolCall},
     openai_responses::{answer, items},
     stream::{DecodeStream, Delta, Ending, Event, Flow, Head, Sink, Start, Tool, broken},
     warning::Code,
@@ -44,12 +46,23 @@ struct Item {
 enum Kind {
     /// Its parts, by place.
     Message(Vec<Piece>),
-    /// Its sections, by place, of one kind; the block is begun by the first.
-    Reasoning { block: Option<u64>, raw: bool, sections: Vec<Piece> },
+    Reasoning(Thinking),
     /// A call, once what must be known of it is.
-    Call { block: Option<u64>, told: Tally },
+    Call {
+        block: Option<u64>,
+        told: Tally,
+    },
     /// Told when it is whole.
     Other,
+}
+
+/// An item of reasoning: its sections, by place, all of one kind; the first begins the block.
+#[derive(Debug, Default)]
+struct Thinking {
+    block: Option<u64>,
+    /// The reasoning itself, not a summary.
+    raw: bool,
+    sections: Vec<Piece>,
 }
 
 /// A part of a message or a section of reasoning.
@@ -95,30 +108,45 @@ impl Tally {
 
 const CANDIDATE: u64 = 0;
 
-fn tell(block: u64, delta: Delta<'_>, out: &mut dyn Sink) -> Flow {
-    out.event(Event::Delta { candidate: CANDIDATE, block, delta })
+/// Tells blocks as they are found.
+struct Teller<'a> {
+    /// The number of the next block.
+    next: &'a mut u64,
+    said: &'a mut Said,
+    out: &'a mut dyn Sink,
 }
 
-fn begin(next: &mut u64, head: Head, out: &mut dyn Sink) -> Result<u64, Box<tollgate_wire::Fault>> {
-    let block = *next;
-    *next += 1;
-    out.event(Event::BlockStart { candidate: CANDIDATE, block, head })?;
-    Ok(block)
-}
+impl Teller<'_> {
+    fn begin(&mut self, head: Head) -> Result<u64, Box<Fault>> {
+        let block = *self.next;
+        *self.next += 1;
+        self.out.event(Event::BlockStart { candidate: CANDIDATE, block, head })?;
+        Ok(block)
+    }
 
-fn end(block: u64, out: &mut dyn Sink) -> Flow {
-    out.event(Event::BlockEnd { candidate: CANDIDATE, block })
-}
+    fn tell(&mut self, block: u64, delta: Delta<'_>) -> Flow {
+        self.out.event(Event::Delta { candidate: CANDIDATE, block, delta })
+    }
 
-/// Tells what a text that is whole has more than was told.
-fn remainder(block: u64, told: &mut Tally, whole: &str, out: &mut dyn Sink) -> Flow {
-    match told.rest(whole) {
-        Some("") => Ok(()),
-        Some(rest) => {
-            told.push(rest);
-            tell(block, Delta::Text(rest.into()), out)
+    fn end(&mut self, block: u64) -> Flow {
+        self.out.event(Event::BlockEnd { candidate: CANDIDATE, block })
+    }
+
+    /// Tells what a text that is whole has more than was told.
+    fn rest(&mut self, block: u64, told: &mut Tally, whole: &str) -> Flow {
+        match told.rest(whole) {
+            Some("") => Ok(()),
+            Some(rest) => {
+                told.push(rest);
+                self.tell(block, Delta::Text(rest.into()))
+            }
+            None => self.out.event(Event::Lost(Code::UnknownField, "output")),
         }
-        None => out.event(Event::Lost(Code::UnknownField, "output")),
+    }
+
+    fn end_all(&mut self, pieces: &[Piece]) -> Flow {
+        let open = pieces.iter().filter(|piece| piece.open);
+        open.map(|piece| piece.block).try_for_each(|block| self.end(block))
     }
 }
 
@@ -142,7 +170,7 @@ impl DecodeStream for ResponsesReader {
 
     fn finish(&mut self, out: &mut dyn Sink) -> Flow {
         for item in std::mem::take(&mut self.open) {
-            item.abandon(out)?;
+            item.abandon(&mut self.teller(out))?;
         }
         let Said { called, refused, other } = self.said;
         let finish = answer::finish(&self.status, &self.reason, refused && !other, called);
@@ -153,6 +181,10 @@ impl DecodeStream for ResponsesReader {
 }
 
 impl ResponsesReader {
+    fn teller<'a>(&'a mut self, out: &'a mut dyn Sink) -> Teller<'a> {
+        Teller { next: &mut self.next, said: &mut self.said, out }
+    }
+
     fn start(&mut self, fields: &Fields<'_>, out: &mut dyn Sink) -> Flow {
         if self.started {
             return Ok(());
@@ -206,8 +238,7 @@ impl ResponsesReader {
             return Ok(());
         }
         let mut item = Item::new(at, node);
-        item.name(node, &mut self.next, &mut self.said, out)?;
-        // Some servers begin an item with what it holds.
+        item.name(node, &mut self.teller(out))?;
         self.open.push(item);
         Ok(())
     }
@@ -241,7 +272,8 @@ impl ResponsesReader {
                 None => return Ok(()),
             },
         };
-        self.open[at].part(kind, fields, &mut self.next, &mut self.said, out)
+        let mut teller = Teller { next: &mut self.next, said: &mut self.said, out };
+        self.open[at].part(kind, fields, &mut teller)
     }
 
     /// Reads a whole item: what of it was not told is told now.
@@ -254,7 +286,7 @@ impl ResponsesReader {
             Some(open) => self.open.remove(open),
             None => Item::new(at, node),
         };
-        item.finish(node, &mut self.next, &mut self.said, out)
+        item.finish(node, &mut self.teller(out))
     }
 
     /// Reads the whole response: items nobody told are told now.
@@ -282,11 +314,7 @@ fn implied(kind: &str) -> Option<Kind> {
     {
         return Some(Kind::Message(Vec::new()));
     }
-    rest.starts_with("reasoning_").then(|| Kind::Reasoning {
-        block: None,
-        raw: false,
-        sections: Vec::new(),
-    })
+    rest.starts_with("reasoning_").then(|| Kind::Reasoning(Thinking::default()))
 }
 
 impl Item {
@@ -294,7 +322,7 @@ impl Item {
         let kind = node.get("type").and_then(Node::str).unwrap_or_default();
         let kind = match kind.as_ref() {
             "message" => Kind::Message(Vec::new()),
-            "reasoning" => Kind::Reasoning { block: None, raw: false, sections: Vec::new() },
+            "reasoning" => Kind::Reasoning(Thinking::default()),
             "function_call" | "custom_tool_call" => {
                 Kind::Call { block: None, told: Tally::default() }
             }
@@ -304,13 +332,7 @@ impl Item {
     }
 
     /// Begins a call as soon as its id and its name are known.
-    fn name(
-        &mut self,
-        node: Node<'_>,
-        next: &mut u64,
-        said: &mut Said,
-        out: &mut dyn Sink,
-    ) -> Flow {
+    fn name(&mut self, node: Node<'_>, teller: &mut Teller<'_>) -> Flow {
         let Kind::Call { block, .. } = &mut self.kind else { return Ok(()) };
         let text = |name: &str| node.get(name).and_then(Node::string).filter(|t| !t.is_empty());
         let Some((id, name)) = text("call_id").zip(text("name")).filter(|_| block.is_none()) else {
@@ -324,57 +346,29 @@ impl Item {
             kind: if custom { CallKind::Custom } else { CallKind::Function },
             signature: None,
         };
-        said.called = true;
-        said.other = true;
-        *block = Some(begin(next, Head::Tool(tool), out)?);
+        teller.said.called = true;
+        teller.said.other = true;
+        *block = Some(teller.begin(Head::Tool(tool))?);
         Ok(())
     }
 
-    fn part(
-        &mut self,
-        kind: &str,
-        fields: &mut Fields<'_>,
-        next: &mut u64,
-        said: &mut Said,
-        out: &mut dyn Sink,
-    ) -> Flow {
-        let mut at = |name| fields.take(name).and_then(Node::u64).unwrap_or(0);
+    /// Reads an event about a part of the item.
+    fn part(&mut self, kind: &str, fields: &mut Fields<'_>, teller: &mut Teller<'_>) -> Flow {
         match &mut self.kind {
-            Kind::Message(pieces) => {
-                let at = at("content_index");
-                message_part(kind, at, fields, pieces, next, said, out)
-            }
-            Kind::Reasoning { block, raw, sections } => {
-                let (text, of) = match kind {
-                    "response.reasoning_summary_part.added" => (None, false),
-                    "response.reasoning_summary_text.delta" => (fields.take("delta"), false),
-                    "response.reasoning_text.delta" => (fields.take("delta"), true),
-                    _ => return Ok(()),
-                };
-                let at = match of {
-                    true => fields.take("content_index"),
-                    false => fields.take("summary_index"),
-                };
-                let at = at.and_then(Node::u64).unwrap_or(0);
-                let Some(piece) = section(block, raw, sections, of, at, next, out)? else {
-                    return Ok(());
-                };
-                let Some(text) = text.and_then(Node::str) else { return Ok(()) };
-                piece.told.push(&text);
-                tell(piece.block, Delta::Text(text), out)
-            }
+            Kind::Message(pieces) => message_part(kind, fields, pieces, teller),
+            Kind::Reasoning(thinking) => thinking.part(kind, fields, teller),
             Kind::Call { block: Some(block), told } => match kind {
                 "response.function_call_arguments.delta"
                 | "response.custom_tool_call_input.delta" => {
                     let text = fields.take("delta").and_then(Node::str).unwrap_or_default();
                     told.push(&text);
-                    tell(*block, Delta::Text(text), out)
+                    teller.tell(*block, Delta::Text(text))
                 }
                 "response.function_call_arguments.done"
                 | "response.custom_tool_call_input.done" => {
                     let text = fields.take("arguments").or_else(|| fields.take("input"));
                     let text = text.and_then(Node::str).unwrap_or_default();
-                    remainder(*block, told, &text, out)
+                    teller.rest(*block, told, &text)
                 }
                 _ => Ok(()),
             },
@@ -383,25 +377,17 @@ impl Item {
     }
 
     /// Reads the whole item, tells what is missing and ends it.
-    fn finish(
-        &mut self,
-        node: Node<'_>,
-        next: &mut u64,
-        said: &mut Said,
-        out: &mut dyn Sink,
-    ) -> Flow {
-        self.name(node, next, said, out)?;
+    fn finish(&mut self, node: Node<'_>, teller: &mut Teller<'_>) -> Flow {
+        self.name(node, teller)?;
         match &mut self.kind {
             Kind::Message(pieces) => {
                 let content = node.get("content").into_iter().flat_map(Node::elements);
                 for (at, part) in (0..).zip(content) {
-                    finish_part(at, part, pieces, next, said, out)?;
+                    finish_part(at, part, pieces, teller)?;
                 }
-                pieces.iter().filter(|piece| piece.open).try_for_each(|piece| end(piece.block, out))
+                teller.end_all(pieces)
             }
-            Kind::Reasoning { block, raw, sections } => {
-                finish_reasoning(node, block, raw, sections, next, out)
-            }
+            Kind::Reasoning(thinking) => thinking.finish(node, teller),
             Kind::Call { block: Some(block), told } => {
                 let text = node.get("arguments").or_else(|| node.get("input"));
                 let text = text.map(|text| match text.string() {
@@ -409,39 +395,39 @@ impl Item {
                     None => text.raw().as_str().to_owned(),
                 });
                 if let Some(text) = text {
-                    remainder(*block, told, &text, out)?;
+                    teller.rest(*block, told, &text)?;
                 }
-                end(*block, out)
+                teller.end(*block)
             }
             Kind::Call { block: None, .. } => {
                 Err(broken("the upstream calls a tool without its name or its id"))
             }
-            Kind::Other => {
-                said.other = true;
-                let kind = node.get("type").and_then(Node::string).unwrap_or_default();
-                let value = node.raw();
-                let part = match kind.ends_with("_call") {
-                    true => Part::ServerToolCall(ServerToolCall { name: kind, value }),
-                    false => Part::Raw { kind, value },
-                };
-                let block = begin(next, Head::Whole(part), out)?;
-                end(block, out)
-            }
+            Kind::Other => other(node, teller),
         }
     }
 
     /// Ends what was begun of an item that never became whole.
-    fn abandon(self, out: &mut dyn Sink) -> Flow {
+    fn abandon(self, teller: &mut Teller<'_>) -> Flow {
         match self.kind {
-            Kind::Message(pieces) => {
-                pieces.iter().filter(|piece| piece.open).try_for_each(|piece| end(piece.block, out))
-            }
-            Kind::Reasoning { block: Some(block), .. } | Kind::Call { block: Some(block), .. } => {
-                end(block, out)
-            }
+            Kind::Message(pieces) => teller.end_all(&pieces),
+            Kind::Reasoning(Thinking { block: Some(block), .. })
+            | Kind::Call { block: Some(block), .. } => teller.end(block),
             _ => Ok(()),
         }
     }
+}
+
+/// An item that only its own protocol has.
+fn other(node: Node<'_>, teller: &mut Teller<'_>) -> Flow {
+    teller.said.other = true;
+    let kind = node.get("type").and_then(Node::string).unwrap_or_default();
+    let value = node.raw();
+    let part = match kind.ends_with("_call") {
+        true => Part::ServerToolCall(ServerToolCall { name: kind, value }),
+        false => Part::Raw { kind, value },
+    };
+    let block = teller.begin(Head::Whole(part))?;
+    teller.end(block)
 }
 
 /// The part of a message, begun where it is new.
@@ -449,62 +435,63 @@ fn piece<'a>(
     pieces: &'a mut Vec<Piece>,
     at: u64,
     refusal: bool,
-    next: &mut u64,
-    said: &mut Said,
-    out: &mut dyn Sink,
-) -> Result<&'a mut Piece, Box<tollgate_wire::Fault>> {
+    teller: &mut Teller<'_>,
+) -> Result<&'a mut Piece, Box<Fault>> {
     let found = pieces.iter().position(|piece| piece.at == at);
     let found = match found {
         Some(found) => found,
         None => {
-            said.refused |= refusal;
-            said.other |= !refusal;
-            let head = if refusal { Head::Refusal } else { Head::Text(None) };
-            let block = begin(next, head, out)?;
-            let told = Tally::default();
-            pieces.push(Piece { at, block, told, citations: 0, refusal, open: true });
+            teller.said.refused |= refusal;
+            teller.said.other |= !refusal;
+            let block = teller.begin(if refusal { Head::Refusal } else { Head::Text(None) })?;
+            pieces.push(Piece { refusal, ..Piece::new(at, block) });
             pieces.len() - 1
         }
     };
     Ok(&mut pieces[found])
 }
 
+impl Piece {
+    fn new(at: u64, block: u64) -> Self {
+        let told = Tally::default();
+        Self { at, block, told, citations: 0, refusal: false, open: true }
+    }
+}
+
 fn message_part(
     kind: &str,
-    at: u64,
     fields: &mut Fields<'_>,
     pieces: &mut Vec<Piece>,
-    next: &mut u64,
-    said: &mut Said,
-    out: &mut dyn Sink,
+    teller: &mut Teller<'_>,
 ) -> Flow {
+    let at = fields.take("content_index").and_then(Node::u64).unwrap_or(0);
+    let refusal = kind.starts_with("response.refusal.");
     match kind {
         "response.output_text.delta" | "response.refusal.delta" => {
             let text = fields.take("delta").and_then(Node::str).unwrap_or_default();
             if text.is_empty() {
                 return Ok(());
             }
-            let piece = piece(pieces, at, kind == "response.refusal.delta", next, said, out)?;
+            let piece = piece(pieces, at, refusal, teller)?;
             piece.told.push(&text);
-            tell(piece.block, Delta::Text(text), out)
+            teller.tell(piece.block, Delta::Text(text))
         }
         "response.output_text.done" | "response.refusal.done" => {
-            let refusal = kind == "response.refusal.done";
             let text = fields.take(if refusal { "refusal" } else { "text" });
             let Some(text) = text.and_then(Node::str).filter(|text| !text.is_empty()) else {
                 return Ok(());
             };
-            let piece = piece(pieces, at, refusal, next, said, out)?;
-            remainder(piece.block, &mut piece.told, &text, out)
+            let piece = piece(pieces, at, refusal, teller)?;
+            teller.rest(piece.block, &mut piece.told, &text)
         }
         "response.output_text.annotation.added" => {
             let Some(annotation) = fields.take("annotation") else { return Ok(()) };
-            let piece = piece(pieces, at, false, next, said, out)?;
+            let piece = piece(pieces, at, false, teller)?;
             piece.citations += 1;
-            tell(piece.block, Delta::Citation(items::citation(annotation)), out)
+            teller.tell(piece.block, Delta::Citation(items::citation(annotation)))
         }
         "response.content_part.done" => match fields.take("part") {
-            Some(part) => finish_part(at, part, pieces, next, said, out),
+            Some(part) => finish_part(at, part, pieces, teller),
             None => Ok(()),
         },
         _ => Ok(()),
@@ -512,14 +499,7 @@ fn message_part(
 }
 
 /// Reads a whole part of a message, tells what is missing and ends it.
-fn finish_part(
-    at: u64,
-    node: Node<'_>,
-    pieces: &mut Vec<Piece>,
-    next: &mut u64,
-    said: &mut Said,
-    out: &mut dyn Sink,
-) -> Flow {
+fn finish_part(at: u64, node: Node<'_>, pieces: &mut Vec<Piece>, teller: &mut Teller<'_>) -> Flow {
     let kind = node.get("type").and_then(Node::str).unwrap_or_default();
     let (refusal, name) = match kind.as_ref() {
         "refusal" => (true, "refusal"),
@@ -529,84 +509,92 @@ fn finish_part(
     let text = node.get(name).and_then(Node::str).unwrap_or_default();
     if text.is_empty() && pieces.iter().all(|piece| piece.at != at) {
         // An empty text is one in a whole answer, too.
-        said.refused |= refusal;
-        said.other |= !refusal;
+        teller.said.refused |= refusal;
+        teller.said.other |= !refusal;
         return Ok(());
     }
-    let piece = piece(pieces, at, refusal, next, said, out)?;
+    let piece = piece(pieces, at, refusal, teller)?;
     if !piece.open || piece.refusal != refusal {
         return Ok(());
     }
-    remainder(piece.block, &mut piece.told, &text, out)?;
+    teller.rest(piece.block, &mut piece.told, &text)?;
     let annotations = node.get("annotations").into_iter().flat_map(Node::elements);
-    let citations: Vec<Citation> = annotations.skip(piece.citations).map(items::citation).collect();
-    for citation in citations {
-        tell(piece.block, Delta::Citation(citation), out)?;
+    for annotation in annotations.skip(piece.citations) {
+        teller.tell(piece.block, Delta::Citation(items::citation(annotation)))?;
     }
     piece.open = false;
-    end(piece.block, out)
+    teller.end(piece.block)
 }
 
-/// The section of reasoning, begun where it is new; `None` if it is of the kind that is not told.
-fn section<'a>(
-    block: &mut Option<u64>,
-    raw: &mut bool,
-    sections: &'a mut Vec<Piece>,
-    of: bool,
-    at: u64,
-    next: &mut u64,
-    out: &mut dyn Sink,
-) -> Result<Option<&'a mut Piece>, Box<tollgate_wire::Fault>> {
-    if block.is_some() && *raw != of {
-        return Ok(None);
+impl Thinking {
+    fn part(&mut self, kind: &str, fields: &mut Fields<'_>, teller: &mut Teller<'_>) -> Flow {
+        let (raw, place) = match kind {
+            "response.reasoning_summary_part.added" | "response.reasoning_summary_text.delta" => {
+                (false, "summary_index")
+            }
+            "response.reasoning_text.delta" => (true, "content_index"),
+            _ => return Ok(()),
+        };
+        let at = fields.take(place).and_then(Node::u64).unwrap_or(0);
+        let Some(section) = self.section(raw, at, teller)? else { return Ok(()) };
+        let Some(text) = fields.take("delta").and_then(Node::str) else { return Ok(()) };
+        section.told.push(&text);
+        teller.tell(section.block, Delta::Text(text))
     }
-    let block = match *block {
-        Some(block) => block,
-        None => {
-            *raw = of;
-            let new = begin(next, Head::Reasoning { raw: of }, out)?;
-            *block = Some(new);
-            new
-        }
-    };
-    let found = sections.iter().position(|piece| piece.at == at);
-    let found = match found {
-        Some(found) => found,
-        None => {
-            tell(block, Delta::Section, out)?;
-            let told = Tally::default();
-            sections.push(Piece { at, block, told, citations: 0, refusal: false, open: true });
-            sections.len() - 1
-        }
-    };
-    Ok(Some(&mut sections[found]))
-}
 
-fn finish_reasoning(
-    node: Node<'_>,
-    block: &mut Option<u64>,
-    raw: &mut bool,
-    sections: &mut Vec<Piece>,
-    next: &mut u64,
-    out: &mut dyn Sink,
-) -> Flow {
-    let fields = node.fields().unwrap_or_default();
-    let whole = items::reasoning(fields)
-        .map_err(|_| broken("the upstream sent reasoning that cannot be read"))?;
-    let of = if block.is_some() { *raw } else { whole.raw };
-    if of == whole.raw {
-        for (at, text) in (0..).zip(&whole.text) {
-            let Some(piece) = section(block, raw, sections, of, at, next, out)? else { break };
-            // Texts that were told of a section before the last cannot be added to.
-            remainder(piece.block, &mut piece.told, text, out)?;
+    /// A section, begun where it is new; `None` if it is of the kind that is not told.
+    fn section(
+        &mut self,
+        raw: bool,
+        at: u64,
+        teller: &mut Teller<'_>,
+    ) -> Result<Option<&mut Piece>, Box<Fault>> {
+        if self.block.is_some() && self.raw != raw {
+            return Ok(None);
         }
+        let block = self.begun(raw, teller)?;
+        let found = self.sections.iter().position(|piece| piece.at == at);
+        let found = match found {
+            Some(found) => found,
+            None => {
+                teller.tell(block, Delta::Section)?;
+                self.sections.push(Piece::new(at, block));
+                self.sections.len() - 1
+            }
+        };
+        Ok(self.sections.get_mut(found))
     }
-    let block = match *block {
-        Some(block) => block,
-        None => begin(next, Head::Reasoning { raw: whole.raw }, out)?,
-    };
-    if let Some(opaque) = whole.opaque {
-        tell(block, Delta::Opaque(opaque), out)?;
+
+    fn begun(&mut self, raw: bool, teller: &mut Teller<'_>) -> Result<u64, Box<Fault>> {
+        if let Some(block) = self.block {
+            return Ok(block);
+        }
+        self.raw = raw;
+        let block = teller.begin(Head::Reasoning { raw })?;
+        self.block = Some(block);
+        Ok(block)
     }
-    end(block, out)
+
+    /// Reads the whole item, tells what is missing and ends it.
+    fn finish(&mut self, node: Node<'_>, teller: &mut Teller<'_>) -> Flow {
+        let fields = node.fields().unwrap_or_default();
+        let whole = items::reasoning(fields)
+            .map_err(|_| broken("the upstream sent reasoning that cannot be read"))?;
+        if self.block.is_none() || self.raw == whole.raw {
+            let last = whole.text.len().saturating_sub(1);
+            for (at, text) in whole.text.iter().enumerate() {
+                let known = self.sections.len();
+                let Some(section) = self.section(whole.raw, at as u64, teller)? else { break };
+                // Only what stands last can still grow.
+                if at >= known || at == last {
+                    teller.rest(section.block, &mut section.told, text)?;
+                }
+            }
+        }
+        let block = self.begun(whole.raw, teller)?;
+        if let Some(opaque) = whole.opaque {
+            teller.tell(block, Delta::Opaque(opaque))?;
+        }
+        teller.end(block)
+    }
 }
