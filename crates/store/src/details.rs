@@ -60,7 +60,7 @@ fn usage(all: &mut Members<'_>, usage: &Usage) {
         });
     }
     all.filled("tools", |all| {
-        usage.tools.iter().for_each(|(kind, uses)| all.put_named(kind, *uses))
+        usage.tools.iter().for_each(|(kind, uses)| all.put_named(kind, *uses));
     });
     all.filled("units", |all| {
         usage.units.iter().for_each(|(kind, amount)| all.put_named(kind, amount.as_str()));

@@ -8,6 +8,9 @@ use super::{Malformed, skip};
 #[derive(Clone, Debug)]
 pub struct Object<'a>(Walk<'a>);
 
+/// A member's name, without escapes, and its value, both in bytes.
+type RawMember<'a> = (Cow<'a, [u8]>, &'a [u8]);
+
 impl<'a> Object<'a> {
     /// Starts at the first member of `text`.
     pub fn new(text: &'a [u8]) -> Self {
@@ -15,7 +18,7 @@ impl<'a> Object<'a> {
     }
 
     /// Returns the next member, its name in bytes, which are not checked to be text.
-    pub(crate) fn member(&mut self) -> Option<Result<(Cow<'a, [u8]>, &'a [u8]), Malformed>> {
+    pub(crate) fn member(&mut self) -> Option<Result<RawMember<'a>, Malformed>> {
         self.0.step(|walk| {
             let (key, is_plain) = walk.key()?;
             walk.expect(b':')?;
