@@ -81,6 +81,8 @@ impl Sent {
     fn fault(&self, head: Parts, fault: Fault, failure: Failure) -> Response<Bytes> {
         let fault = if self.lane.is_ours() { fault.hiding_ours() } else { fault };
         let mut response = self.shown(head, self.lane.caller().answer(&fault));
+        // Whoever writes it anew knows the upstream's own status and words.
+        response.extensions_mut().insert(fault);
         response.extensions_mut().insert(failure);
         response
     }
