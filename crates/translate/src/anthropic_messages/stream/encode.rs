@@ -35,6 +35,8 @@ struct Message {
     /// Something was shown that a client can use.
     usable: bool,
     refused: bool,
+    /// The signature of a text that is over.
+    late: Option<Opaque>,
     /// The arguments of a call did not come to their end.
     torn: bool,
     finish: Option<(Finish, Option<FinishDetail>)>,
@@ -76,6 +78,7 @@ impl MessagesWriter {
             open: Open::None,
             usable: false,
             refused: false,
+            late: None,
             torn: false,
             finish: None,
             usage: None,
@@ -210,7 +213,13 @@ impl Message {
         stop_block(index, out);
     }
 
+    /// Starts a block, and before it the carrier of a signature that came after its text.
+    ///
+    /// At the very end there is none: clients take the last block for the answer.
     fn start_block(&mut self, head: Object<'_>, out: &mut Out<'_>) -> u64 {
+        if let Some(signature) = self.late.take() {
+            self.carry(&signature, out);
+        }
         let index = self.next;
         self.next += 1;
         out.frame(Some("content_block_start"), |text| {
@@ -298,14 +307,14 @@ impl Message {
     fn end(&mut self, out: &mut Out<'_>) {
         match std::mem::replace(&mut self.open, Open::None) {
             Open::None => {}
-            Open::Text { index, signature, .. } => {
-                if let Some(index) = index {
+            Open::Text { index, signature, .. } => match (index, signature) {
+                (Some(index), late) => {
                     stop_block(index, out);
+                    self.late = late;
                 }
-                if let Some(signature) = signature {
-                    self.carry(&signature, out);
-                }
-            }
+                (None, Some(signature)) => self.carry(&signature, out),
+                (None, None) => {}
+            },
             Open::Thinking { index, opaque, .. } => self.end_thinking(index, opaque, out),
             Open::Tool { index, arguments } => {
                 if arguments.is_empty() {
@@ -353,6 +362,9 @@ impl Message {
             out.warn(Code::FinishApproximated, "stop_reason");
             "end_turn"
         });
+        if self.late.take().is_some() {
+            out.warn(Code::SignatureDropped, "content");
+        }
         let details = answer::stop_details(detail.as_ref(), reason);
         let delta = Object::new()
             .with("stop_reason", reason)
