@@ -9,6 +9,7 @@ mod run;
 mod sdk;
 mod soak;
 mod suite;
+mod support;
 
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ usage: cargo xtask COMMAND
   test    everything: lint, unit and whole tests, doc tests, official SDKs and coding tools
   lint    format, clippy, docs, each crate alone with each of its features
   suite   unit, whole and doc tests only
-  sdk     the official SDKs and coding tools through `tollgate --demo` only
+  sdk     the official SDKs, frameworks and coding tools on every upstream only
   bench   CPU, latency and memory over a bare hyper proxy; --quick, --gate, --only NAME
   soak [ROWS]  the store killed 50 times, and `spend` over ten million charges
   catalogue [FILE]  rewrite the built-in models and prices from a price file, showing each change;

@@ -6,35 +6,90 @@ use std::{
     process::Command,
 };
 
-use crate::run::{Step, cargo, debian, root, run, target, works};
+use crate::{
+    run::{Step, cargo, debian, root, run, target, works},
+    support,
+};
 
-/// Installs the pinned SDKs and tools into folders of their own and runs them against
-/// `tollgate --demo`.
+/// Installs the pinned SDKs, frameworks and tools into folders of their own and runs them against
+/// `tollgate --demo` and against strict providers; then holds the page of what works against that.
 pub(crate) fn all() -> Step {
     run(cargo(&["build", "--package", "tollgate-gateway", "--bin", "tollgate"]))?;
-    python()?;
-    node()
+    run(cargo(&["build", "--package", "tollgate-sim", "--example", "sim"]))?;
+    let _ = fs::remove_dir_all(results());
+    PYTHONS.iter().try_for_each(python)?;
+    node()?;
+    support::page(&results())
 }
 
-fn gateway() -> PathBuf {
-    target().join("debug/tollgate")
+/// What the tests note, for the page.
+fn results() -> PathBuf {
+    target().join("sdk-results")
 }
 
-fn python() -> Step {
+/// Tells tests which programs to run, and where the providers' schemas are if they are here.
+fn programs(command: &mut Command) {
+    command.env("TOLLGATE_BIN", target().join("debug/tollgate"));
+    command.env("TOLLGATE_SIM", target().join("debug/examples/sim"));
+    command.env("TOLLGATE_MATRIX", root().join("tests/sdk/matrix.json"));
+    command.env("TOLLGATE_RESULTS", results());
+    let shared = std::env::var_os("TOLLGATE_SHARED").map(PathBuf::from);
+    let schemas = shared.unwrap_or_else(|| root().join("../shared")).join("specs");
+    if let Ok(schemas) = schemas.canonicalize() {
+        command.env("TOLLGATE_SCHEMAS", schemas);
+    }
+}
+
+/// Python packages that can live together, and the tests that need them.
+struct Python {
+    folder: &'static str,
+    requirements: &'static str,
+    tests: &'static [&'static str],
+}
+
+const PYTHONS: [Python; 3] = [
+    Python {
+        folder: "sdk-python",
+        requirements: "requirements.txt",
+        tests: &["test_openai.py", "test_anthropic.py", "test_gemini.py", "test_matrix.py"],
+    },
+    Python {
+        folder: "sdk-frameworks",
+        requirements: "requirements-frameworks.txt",
+        tests: &["test_langchain.py", "test_pydantic_ai.py"],
+    },
+    Python {
+        folder: "sdk-instructor",
+        requirements: "requirements-instructor.txt",
+        tests: &["test_instructor.py"],
+    },
+];
+
+fn python(it: &Python) -> Step {
     let tests = root().join("tests/sdk/python");
-    let venv = target().join("sdk-python");
+    let venv = target().join(it.folder);
     let python = venv.join("bin/python");
     if !works(command(&python, &["--version"])) {
         make_venv(&venv)?;
     }
-    let requirements = tests.join("requirements.txt");
-    let mut install = command(&python, &["-m", "pip", "install", "--quiet", "--requirement"]);
-    install.arg(&requirements);
-    run(install)?;
+    install_packages(&python, &tests.join(it.requirements), &venv)?;
     let mut pytest = command(&python, &["-m", "pytest", "-q", "-p", "no:cacheprovider"]);
-    pytest.arg(&tests).env("TOLLGATE_BIN", gateway());
+    pytest.args(it.tests.iter().map(|test| tests.join(test)));
     pytest.env("PYTHONDONTWRITEBYTECODE", "1");
+    programs(&mut pytest);
     run(pytest)
+}
+
+/// Installs what is required, unless that is what is there already.
+fn install_packages(python: &Path, requirements: &Path, venv: &Path) -> Step {
+    let installed = venv.join("tollgate-requirements.txt");
+    if fs::read(&installed).is_ok_and(|old| fs::read(requirements).is_ok_and(|new| old == new)) {
+        return Ok(());
+    }
+    let mut install = command(python, &["-m", "pip", "install", "--quiet", "--requirement"]);
+    install.arg(requirements);
+    run(install)?;
+    fs::copy(requirements, &installed).map(drop).map_err(|error| error.to_string())
 }
 
 fn make_venv(venv: &Path) -> Step {
@@ -57,7 +112,8 @@ fn node() -> Step {
     have_node(&folder)?;
     install_modules(&folder)?;
     let mut test = within(&folder, "node", &["--test", "--test-reporter=spec"]);
-    test.args(tests).env("TOLLGATE_BIN", gateway());
+    test.args(tests);
+    programs(&mut test);
     run(test)
 }
 

@@ -69,7 +69,12 @@ impl Schemas {
 
     fn check(&self, head: &Parts, body: &[u8]) -> Result<(), String> {
         let Some(name) = name(head) else { return Ok(()) };
-        let Ok(body) = serde_json::from_slice::<Value>(body) else { return Ok(()) };
+        let Ok(mut body) = serde_json::from_slice::<Value>(body) else { return Ok(()) };
+        // What Codex sends and OpenAI takes, though its document does not.
+        for item in body.get_mut("input").and_then(Value::as_array_mut).into_iter().flatten() {
+            let null = item.get("content").is_some_and(Value::is_null);
+            item.as_object_mut().filter(|_| null).and_then(|item| item.remove("content"));
+        }
         // Other servers of OpenAI's protocol have members of their own.
         if name == "openai-chat" && !body["model"].as_str().is_some_and(|m| m.starts_with("gpt-")) {
             return Ok(());

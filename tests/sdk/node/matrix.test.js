@@ -19,7 +19,7 @@ const UPSTREAMS = Object.entries(TABLE.upstreams);
 
 for (const Client of CLIENTS) {
   for (const [upstream, has] of UPSTREAMS) {
-    describe(`${Client.protocol} to ${upstream}`, () => {
+    describe(`${Client.protocol} to ${upstream}`, { concurrency: 8 }, () => {
       for (const stream of [false, true]) {
         const mode = stream ? "stream" : "json";
         const noted = (feature, run) =>

@@ -17,7 +17,7 @@ def note(sdk, client, upstream, feature, mode):
     result = {"sdk": sdk, "client": client, "upstream": upstream, "feature": feature, "mode": mode}
     RESULTS.append(result)
     try:
-        yield
+        yield result
     except Exception:
         result["not"] = known or "fails"
         if not known:

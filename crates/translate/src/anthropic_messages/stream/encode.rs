@@ -37,6 +37,8 @@ struct Message {
     refused: bool,
     /// The call whose arguments did not come to their end: it stays open until it is known why.
     torn: Option<u64>,
+    /// The signature of a text that is over.
+    late: Option<Opaque>,
     finish: Option<(Finish, Option<FinishDetail>)>,
     usage: Option<Box<tollgate_core::Usage>>,
 }
@@ -77,6 +79,7 @@ impl MessagesWriter {
             usable: false,
             refused: false,
             torn: None,
+            late: None,
             finish: None,
             usage: None,
         };
@@ -214,7 +217,13 @@ impl Message {
         stop_block(index, out);
     }
 
+    /// Starts a block, and before it the carrier of a signature that came after its text.
+    ///
+    /// At the very end there is none: clients take the last block for the answer.
     fn start_block(&mut self, head: Object<'_>, out: &mut Out<'_>) -> u64 {
+        if let Some(signature) = self.late.take() {
+            self.carry(&signature, out);
+        }
         let index = self.next;
         self.next += 1;
         out.frame(Some("content_block_start"), |text| {
@@ -302,14 +311,14 @@ impl Message {
     fn end(&mut self, out: &mut Out<'_>) {
         match std::mem::replace(&mut self.open, Open::None) {
             Open::None => {}
-            Open::Text { index, signature, .. } => {
-                if let Some(index) = index {
+            Open::Text { index, signature, .. } => match (index, signature) {
+                (Some(index), late) => {
                     stop_block(index, out);
+                    self.late = late;
                 }
-                if let Some(signature) = signature {
-                    self.carry(&signature, out);
-                }
-            }
+                (None, Some(signature)) => self.carry(&signature, out),
+                (None, None) => {}
+            },
             Open::Thinking { index, opaque, .. } => self.end_thinking(index, opaque, out),
             Open::Tool { index, arguments } => {
                 if arguments.is_empty() {
@@ -365,6 +374,9 @@ impl Message {
         });
         if self.usage.is_none() {
             out.warn(Code::DefaultFilled, "usage");
+        }
+        if self.late.take().is_some() {
+            out.warn(Code::SignatureDropped, "content");
         }
         let details = answer::stop_details(detail.as_ref(), reason);
         let delta = Object::new()
