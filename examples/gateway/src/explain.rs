@@ -33,9 +33,10 @@ async fn explained(
     let who = asked.key.as_deref().map(|key| principal(key, &config, options)).transpose()?;
     let state = config.state(Arc::new(MemoryKeys::new()));
     let request = request(asked, body)?;
-    let request = Inspect::new().call(request).await.map_err(|refused| {
-        String::from_utf8_lossy(refused.body()).into_owned()
-    })?;
+    let request = Inspect::new()
+        .call(request)
+        .await
+        .map_err(|refused| String::from_utf8_lossy(refused.body()).into_owned())?;
     let Some(call) = request.extensions().get::<Call>() else {
         return Err("this is no request for a model".into());
     };

@@ -28,6 +28,9 @@ fn without_null(schema: &mut Value) {
                     members.insert("type".to_owned(), only);
                 }
             }
+            if let Some(Value::Array(words)) = members.get_mut("enum") {
+                words.retain(|word| !word.is_null());
+            }
             let Some(Value::Array(either)) = members.get_mut("anyOf") else { return };
             either.retain(|one| one["type"] != "null");
             if let [Value::Object(only)] = &either[..] {
