@@ -1,6 +1,6 @@
 //! What a request's encoder changed, given back to the stream that answers it.
 
-use super::{Delta, Ending, Event, Flow, Head, Sink};
+use super::{Delta, Ending, Event, Flow, Head, LIMIT, Sink, broken};
 use crate::{
     model::{Args, CallKind, Finish},
     restore::{self, Restore},
@@ -101,7 +101,10 @@ impl Restorer {
         let delta = match (how, delta) {
             (Some(How::Unwraps(held)), Delta::Text(text)) => {
                 held.push_str(&text);
-                return Ok(());
+                return match held.len() {
+                    ..=LIMIT => Ok(()),
+                    _ => Err(broken("the upstream calls a tool with too long arguments")),
+                };
             }
             (Some(How::Watches(held)), Delta::Text(text)) => {
                 held.push_str(&text);

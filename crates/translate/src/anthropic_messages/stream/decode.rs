@@ -5,7 +5,7 @@ use crate::{
     envelope,
     json::{Fields, Json, Node, Object, Raw},
     model::{CallKind, FinishDetail, Opaque, OpaqueKind, Part, ServerToolCall, Vendor},
-    stream::{DecodeStream, Delta, Ending, Event, Flow, Head, Sink, Start, Tool, broken},
+    stream::{DecodeStream, Delta, Ending, Event, Flow, Head, LIMIT, Sink, Start, Tool, broken},
     warning::Code,
 };
 
@@ -271,7 +271,10 @@ impl Open {
             }
             (Kind::Server { input, .. }, "input_json_delta") => {
                 input.push_str(&text("partial_json"));
-                return Ok(());
+                return match input.len() {
+                    ..=LIMIT => Ok(()),
+                    _ => Err(broken("the upstream calls a tool with too long arguments")),
+                };
             }
             _ => return Ok(()),
         };

@@ -5,7 +5,7 @@ use crate::{
     json::{Fields, Node, Prefix},
     model::{CallKind, Opaque},
     openai_chat::messages,
-    stream::{Delta, Event, Flow, Head, Sink, Tool},
+    stream::{Delta, Event, Flow, Head, LIMIT, Sink, Tool, broken},
 };
 
 /// The calls of one choice.
@@ -202,6 +202,9 @@ impl Call {
             Some(block) => text(candidate, block, fragment.text, out)?,
             None => {
                 self.held.push_str(&fragment.text);
+                if self.held.len() > LIMIT {
+                    return Err(broken("the upstream calls a tool without its name or its id"));
+                }
                 self.signature = self.signature.take().or(fragment.signature);
                 return self.start_if_known(candidate, number, out);
             }
