@@ -231,7 +231,7 @@ fn block_of(turn: &Turn<'_>, n: usize, block: &Block) -> Json {
             json! {"type": "thinking", "thinking": text, "signature": signature}
         }
         Block::Text { pieces } | Block::Refusal { pieces } => {
-            json! {"type": "text", "text": Block::joined(pieces), "citations": Null}
+            json! {"type": "text", "text": Block::joined(pieces)}
         }
         Block::Call { name, arguments } => tool_use(turn, n, name, arguments),
     }
@@ -249,7 +249,7 @@ fn stream_block(turn: &Turn<'_>, feed: &mut Feed, n: usize, block: &Block) {
     let head = match block {
         Block::Thinking { .. } => json! {"type": "thinking", "thinking": "", "signature": ""},
         Block::Text { .. } | Block::Refusal { .. } => {
-            json! {"type": "text", "text": "", "citations": Null}
+            json! {"type": "text", "text": ""}
         }
         Block::Call { name, .. } => tool_use(turn, n, name, "{}"),
     };

@@ -6,7 +6,7 @@ import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
 import { z } from "zod";
 
 import { start } from "./gateway.js";
-import { LONG, PNG, SCHEMA, collect, counting, failure, many } from "./shapes.js";
+import { LONG, PNG, SCHEMA, collect, counting, failure, many, modelFor } from "./shapes.js";
 
 const model = "anthropic/claude-sonnet-4-5";
 const TOOLS = ["weather", "time"].map((name) => ({ name, input_schema: SCHEMA }));
@@ -22,7 +22,7 @@ const oldClient = () => {
   const key = { "x-api-key": gateway.key, authorization: null };
   return clientOf({ apiKey: "unused", defaultHeaders: { "anthropic-version": "2023-06-01", ...key } });
 };
-const body = (content, more = {}) => ({ model, max_tokens: 4000, messages: [{ role: "user", content }], ...more });
+const body = (content, more = {}) => ({ model: modelFor(content, model), max_tokens: 4000, messages: [{ role: "user", content }], ...more });
 const ask = (client, content, more, options) => client.messages.create(body(content, more), options);
 
 for (const [version, client] of Object.entries({ newest: () => clientOf(), "2023-06-01": oldClient })) {
@@ -110,9 +110,7 @@ const ERRORS = [
   ["too_large", Anthropic.APIError, 413, "request_too_large"],
   ["server_error", Anthropic.InternalServerError, 500, "api_error"],
   ["timeout", Anthropic.APIError, 504, "timeout_error"],
-  ["auth", Anthropic.InternalServerError, 502, "api_error"],
   ["permission", Anthropic.InternalServerError, 502, "api_error"],
-  ["quota", Anthropic.APIError, 503, "api_error"],
 ];
 
 for (const [name, kind, status, type] of ERRORS) {

@@ -41,3 +41,11 @@ export function counting() {
 }
 
 export const many = (one, n = 30) => Promise.all(Array.from({ length: n }, (_, i) => one(i)));
+
+let numbers = 0;
+
+/** A model of its own for what fails: the gateway sets aside what failed. */
+export function modelFor(text, usual) {
+  const fails = /sim:(error|cut|garbage|delay)/.test(JSON.stringify(text));
+  return fails ? `${usual.split("/")[0]}/fault-${numbers++}` : usual;
+}
