@@ -20,6 +20,7 @@ usage: cargo xtask COMMAND
   lint    format, clippy, docs, each crate alone with each of its features
   suite   unit, whole and doc tests only
   sdk     the official SDKs, frameworks and coding tools on every upstream only
+  support docs/support.md alone, from what the last `sdk` noted
   bench   CPU, latency and memory over a bare hyper proxy; --quick, --gate, --only NAME
   soak [ROWS]  the store killed 50 times, and `spend` over ten million charges
   catalogue [FILE]  rewrite the built-in models and prices from a price file, showing each change;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         "lint" => lint::all(),
         "suite" => suite::all(),
         "sdk" => sdk::all(),
+        "support" => support::page(&sdk::results()),
         "bench" => bench::all(&args.collect::<Vec<_>>()),
         "soak" => soak::all(args.next()),
         "catalogue" => catalogue::refresh(args.next()),

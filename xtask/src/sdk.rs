@@ -23,7 +23,7 @@ pub(crate) fn all() -> Step {
 }
 
 /// What the tests note, for the page.
-fn results() -> PathBuf {
+pub(crate) fn results() -> PathBuf {
     target().join("sdk-results")
 }
 

@@ -47,6 +47,12 @@
 //! Breaking markers act on streams alone. A request that forces a tool, asks for a schema or turns
 //! thinking on gets that without any marker; one that ends in tool results gets a text quoting them.
 //!
+//! # Being as strict as the real ones
+//!
+//! With [`Sim::strict`] a request is refused where the provider itself would refuse it, in its own
+//! words: members it does not know, calls without answers and answers without calls, signatures it
+//! never gave, sampling the model does not take.
+//!
 //! # Counting
 //!
 //! Every four bytes are a token (rounded up per piece): input counts the JSON text of messages,

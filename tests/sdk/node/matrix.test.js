@@ -17,24 +17,26 @@ after(async () => {
 
 const UPSTREAMS = Object.entries(TABLE.upstreams);
 
-for (const Client of CLIENTS) {
-  for (const [upstream, has] of UPSTREAMS) {
-    describe(`${Client.protocol} to ${upstream}`, { concurrency: 8 }, () => {
-      for (const stream of [false, true]) {
-        const mode = stream ? "stream" : "json";
-        const noted = (feature, run) =>
-          test(`${feature}, ${mode}`, () => note({ sdk: "node", client: Client.protocol, upstream, feature, mode }, run));
-        for (const row of TABLE.features) {
-          if ((row.streams && !stream) || Client.cannot.includes(row.name)) continue;
-          noted(row.name, () => talk(new Client(gateway), has, row, stream, Client));
+describe("every client on every upstream", { concurrency: 4 }, () => {
+  for (const Client of CLIENTS) {
+    for (const [upstream, has] of UPSTREAMS) {
+      describe(`${Client.protocol} to ${upstream}`, { concurrency: 8 }, () => {
+        for (const stream of [false, true]) {
+          const mode = stream ? "stream" : "json";
+          const noted = (feature, run) =>
+            test(`${feature}, ${mode}`, () => note({ sdk: "node", client: Client.protocol, upstream, feature, mode }, run));
+          for (const row of TABLE.features) {
+            if ((row.streams && !stream) || Client.cannot.includes(row.name)) continue;
+            noted(row.name, () => talk(new Client(gateway), has, row, stream, Client));
+          }
+          for (const name of TABLE.errors) {
+            noted(`error ${name}`, () => fail(new Client(gateway), has, name, stream, Client));
+          }
         }
-        for (const name of TABLE.errors) {
-          noted(`error ${name}`, () => fail(new Client(gateway), has, name, stream, Client));
-        }
-      }
-    });
+      });
+    }
   }
-}
+});
 
 async function talk(client, has, row, stream, Client) {
   const { system_length: length, ...options } = row.options ?? {};
