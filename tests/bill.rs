@@ -20,7 +20,7 @@ use tollgate_meter::{Charge, Ending, MemoryLedger, Metrics};
 use tollgate_route::Endpoint;
 use tollgate_sim::{BillRow, Sim};
 use tollgate_store::{Range, SpendBy, SpendRow, SqliteStore};
-use tollgate_tests::{CLIENT_KEY, state};
+use tollgate_tests::{CLIENT_KEY, one_attempt, state};
 use tower::{Service, ServiceExt};
 
 /// How often each situation happens.
@@ -233,7 +233,7 @@ fn configured(cases: &[Case]) -> SharedState {
 /// Sends all at once. Returns the provider's bill.
 async fn play(cases: &[Case], books: Books) -> Vec<BillRow> {
     let sim = Sim::new().with_bill();
-    let options = Options { books, ..Options::default() };
+    let options = Options { books, ..one_attempt() };
     let gateway = stack(configured(cases), Readiness::ready(), options, sim.clone());
     let clients = cases.iter().map(|case| case.send(gateway.clone()));
     futures_util::future::join_all(clients).await;

@@ -13,9 +13,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body_util::BodyExt;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tollgate_core::{Body, BoxError, Protocol};
-use tollgate_gateway::{Options, Readiness, SharedState, stack};
+use tollgate_gateway::{Readiness, SharedState, State, stack};
 use tollgate_testkit::{Answer, Recording, Script, ScriptBody, Upstream, recordings, shared_trial};
-use tollgate_tests::{CLIENT_KEY, state};
+use tollgate_tests::{CLIENT_KEY, one_attempt, state};
 use tollgate_wire::{
     dialect,
     json::{member, string},
@@ -155,7 +155,10 @@ impl Case {
         Ok(Self {
             protocol: located.protocol,
             asked,
-            state: state(located.protocol, "http://upstream.test", &[&model]),
+            state: as_recorded(
+                state(located.protocol, "http://upstream.test", &[&model]),
+                &recording,
+            ),
             request: Script::new(body),
             answer: Script::new(recording.response.body()),
             headers: with_key(recording.request.to_request().headers().clone()),
@@ -194,7 +197,7 @@ impl Case {
         let seen = Arc::new(Mutex::new(None));
         let upstream = service_fn(self.upstream(answer.clone(), seen.clone()));
         let readiness = Readiness::ready();
-        let gateway = stack(self.state.clone(), readiness, Options::default(), upstream);
+        let gateway = stack(self.state.clone(), readiness, one_attempt(), upstream);
         let (status, body) = block_on(exchange(gateway, self.asking(request)));
         let received = seen.lock().expect("one thread").take();
         same_request(&received.ok_or("was not asked")?, &request.bytes())?;
@@ -257,8 +260,9 @@ impl Case {
             let (address, _guard) = upstream.clone().serve().await.map_err(|e| e.to_string())?;
             let base_url = format!("http://{address}{}", self.base);
             let state = state(self.protocol, &base_url, &[&self.model]);
+            let state = as_recorded(state, &self.recording);
             let leaf = tollgate_upstream::Upstream::new();
-            let gateway = stack(state, Readiness::ready(), Options::default(), leaf);
+            let gateway = stack(state, Readiness::ready(), one_attempt(), leaf);
             let (status, body) = exchange(gateway, self.asking(&self.request)).await;
             let received = upstream.received();
             let received = received.first().ok_or("was not asked")?;
@@ -270,6 +274,17 @@ impl Case {
             same("status", status.as_str().as_bytes(), self.expected.0.as_str().as_bytes())
         })
     }
+}
+
+/// The same with its provider of the recorded one's kind, where that decides what is sent: wishes
+/// about routing are OpenRouter's own business, and others are not sent them.
+fn as_recorded(state: SharedState, recording: &Recording) -> SharedState {
+    if recording.provider == "openrouter" {
+        let mut own = State::clone(&state.load());
+        own.router = own.router.each_provider(|provider| provider.kind = "openrouter".into());
+        state.replace(own);
+    }
+    state
 }
 
 type Answered = Result<Response<ScriptBody>, Infallible>;

@@ -12,9 +12,9 @@ use http_body_util::{BodyExt, Full};
 use libtest_mimic::{Arguments, Failed};
 use serde_json::Value;
 use tollgate_core::{Body, BoxError, Protocol};
-use tollgate_gateway::{Options, Readiness, SharedState, stack};
+use tollgate_gateway::{Readiness, SharedState, stack};
 use tollgate_testkit::{Script, ScriptBody, recordings, shared_trial};
-use tollgate_tests::{CLIENT_KEY, state};
+use tollgate_tests::{CLIENT_KEY, one_attempt, state};
 use tower::{ServiceExt, service_fn};
 
 const FOLDERS: [(&str, Protocol); 5] = [
@@ -96,7 +96,7 @@ async fn exchange(protocol: Protocol, state: &SharedState, answer: Script) -> (S
         response.headers_mut().insert(header::CONTENT_TYPE, events);
         async move { Ok::<_, Infallible>(response) }
     });
-    let gateway = stack(state.clone(), Readiness::ready(), Options::default(), upstream);
+    let gateway = stack(state.clone(), Readiness::ready(), one_attempt(), upstream);
     let (path, body) = match protocol {
         Protocol::OpenAiResponses => ("/v1/responses", r#"{"model":"m","stream":true}"#),
         Protocol::AnthropicMessages => ("/v1/messages", r#"{"model":"m","stream":true}"#),

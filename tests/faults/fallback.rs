@@ -157,12 +157,20 @@ fn cut(lane: Lane, body: &str) -> String {
 }
 
 fn error(lane: Lane, status: u16, headers: &str) -> Way {
+    let word = match status {
+        400 | 413 | 422 => "INVALID_ARGUMENT",
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        429 => "RESOURCE_EXHAUSTED",
+        503 | 529 => "UNAVAILABLE",
+        _ => "INTERNAL",
+    };
     let body = match lane.protocol {
         Protocol::AnthropicMessages => {
             r#"{"type":"error","error":{"type":"api_error","message":"no"}}"#.to_owned()
         }
         Protocol::Gemini => {
-            format!(r#"{{"error":{{"code":{status},"message":"no","status":"INTERNAL"}}}}"#)
+            format!(r#"{{"error":{{"code":{status},"message":"no","status":"{word}"}}}}"#)
         }
         _ => r#"{"error":{"message":"no","type":"server_error","code":null,"param":null}}"#.into(),
     };

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tollgate_core::{Body, BoxError, Class, Outcome};
 use tollgate_gateway::{Options, Patience, Readiness, stack};
 use tollgate_testkit::{Answer, Probe, ScriptBody, Upstream};
-use tollgate_tests::patient;
+use tollgate_tests::{one_attempt, patient};
 use tower::{Service, ServiceExt, service_fn};
 
 use crate::lane::Lane;
@@ -37,10 +37,15 @@ impl Seen {
 }
 
 /// How the gateway is set up.
-#[derive(Default)]
 pub(crate) struct Setup {
     pub(crate) options: Options,
     pub(crate) patience: Patience,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { options: one_attempt(), patience: Patience::default() }
+    }
 }
 
 /// Asks the gateway over `leaf`; the answer's body is not read.

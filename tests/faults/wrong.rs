@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use tollgate_core::Class;
 use tollgate_gateway::Options;
 use tollgate_testkit::{Answer, Script};
+use tollgate_tests::one_attempt;
 
 use crate::{
     gateway::{Setup, exchange, leaf, read, send, upstream},
@@ -52,7 +53,7 @@ pub(crate) async fn html(lane: Lane) {
 
 pub(crate) async fn client_body_over_the_limit(lane: Lane) {
     let upstream = upstream(lane.answer(Script::new(lane.whole())));
-    let options = Options { max_body: 100, ..Options::default() };
+    let options = Options { max_body: 100, ..one_attempt() };
     let setup = Setup { options, ..Setup::default() };
     let request = lane.request_with(&"x".repeat(100));
     let seen = read(send(lane, setup, leaf(&upstream), request).await).await;
@@ -98,7 +99,7 @@ pub(crate) async fn compressed_client_bomb(lane: Lane) {
     let (request, plain) = zipped(lane, &"x".repeat(1 << 20)).await;
     let wire = request.body().size_hint().exact().expect("known");
     assert!(wire < 4096 && plain.len() > 1 << 20, "{wire}");
-    let options = Options { max_body: 4096, ..Options::default() };
+    let options = Options { max_body: 4096, ..one_attempt() };
     let setup = Setup { options, ..Setup::default() };
     let seen = read(send(lane, setup, leaf(&upstream), request).await).await;
     refused(lane, &seen, Class::TooLarge, "request_too_large");

@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use http::Uri;
 use tollgate_catalog::Catalogue;
 use tollgate_core::{Board, KeyId, Principal, Protocol, Secret};
-use tollgate_gateway::{CredentialsByName, Patience, SharedState, State, Translation, Upstreams};
+use tollgate_fallback::{Breaker, FallbackLayer};
+use tollgate_gateway::{
+    CredentialsByName, Options, Patience, SharedState, State, Translation, Upstreams,
+};
 use tollgate_keys::{Credential, KeyHash, KeyRecord, MemoryKeys};
 use tollgate_route::{Alias, Endpoint, Provider, Router};
 
@@ -23,6 +26,13 @@ pub const PROVIDER_KEY: &str = "sk-canary-of-the-provider-9876543210";
 /// When `base_url` is no URI.
 pub fn state(protocol: Protocol, base_url: &str, models: &[&str]) -> SharedState {
     patient(protocol, base_url, models, Patience::default())
+}
+
+/// Returns options of a gateway in which each call makes one attempt and remembers nothing of it:
+/// what it answers depends on its upstream alone.
+pub fn one_attempt() -> Options {
+    let fallback = FallbackLayer::new(Board::new()).attempts(1).breaker(Breaker::never());
+    Options { fallback: Some(fallback), ..Options::default() }
 }
 
 /// Returns the same with a patience of the test's own.

@@ -31,6 +31,7 @@ pub struct Breaker {
     credential: Duration,
     quota: Span,
     chance: Chance,
+    is_off: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,13 @@ impl Breaker {
             credential: MINUTE,
             quota: Span { first: 10 * MINUTE, most: 60 * MINUTE },
             chance: Chance::default(),
+            is_off: false,
         }
+    }
+
+    /// Returns one that sets nobody aside, whatever happens.
+    pub fn never() -> Self {
+        Self { is_off: true, ..Self::new() }
     }
 
     /// Sets how many failures in a row are too many. Default: 5. 0 is taken as 1.
@@ -233,7 +240,7 @@ impl Breaker {
                 self.chance.shorten(grown.min(most), 0.1)
             }
         };
-        if !length.is_zero() {
+        if !length.is_zero() && !self.is_off {
             standing.eject(scope, Ejection::new(reason, now, now + length));
             counts.eject(reason);
         }

@@ -101,7 +101,18 @@ impl Judge<'_> {
 
     fn stream(&self, expect: &Tree) -> Result<(), String> {
         if expect.get("http").is_some() {
-            return self.matcher().compare(expect, self.answer, "");
+            let http = self.answer.get("http").ok_or("it stayed a stream")?;
+            for (name, place) in [
+                ("status", http),
+                ("body", http),
+                ("retryable", self.answer),
+                ("fallback", self.answer),
+            ] {
+                let Some(wanted) = expect.get(name) else { continue };
+                let found = place.get(name).ok_or_else(|| format!("there is no {name}"))?;
+                self.matcher().compare(wanted, found, name)?;
+            }
+            return Ok(());
         }
         let events = self.answer.get("events").ok_or("it became a plain answer")?;
         if let Some(wanted) = expect.get("events") {

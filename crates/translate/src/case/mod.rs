@@ -217,6 +217,12 @@ impl<'a> Case<'a> {
         members.unwrap_or_default().into_iter().filter_map(header).collect()
     }
 
+    /// The plain answer that tells of a fault.
+    fn answered(&self, fault: Fault) -> Outcome {
+        let told = self.fault(fault);
+        Object(told.0.into_iter().filter(|(name, _)| name == "status" || name == "body").collect())
+    }
+
     fn fault(&self, fault: Fault) -> Outcome {
         let (class, retryable, fallback) = (fault.class, fault.retryable, fault.fallback);
         let ours = self.context("credential").is_some_and(|whose| whose == "gateway");

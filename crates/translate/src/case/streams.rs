@@ -120,7 +120,7 @@ impl Case<'_> {
             Err(error) => stream.fail(&Fault::from(&error), &mut bytes),
         }
         if let Some(fault) = stream.fault().filter(|_| !stream.is_committed()) {
-            return Ok(self.fault(fault.clone()).with("http", true));
+            return Ok(self.fault(fault.clone()).with("http", self.answered(fault.clone())));
         }
         let shown = shown(&bytes.freeze(), array);
         let shown = shown.with("warnings", told(stream.warnings()));

@@ -133,7 +133,11 @@ pub(crate) fn post(path: &str, body: &str) -> Request<Body> {
 }
 
 /// Asks `upstream` through a layer, and reads the answer to its end.
-pub(crate) async fn ask<M>(layer: TranslateLayer<M>, upstream: &Upstream, request: Request<Body>) -> Seen
+pub(crate) async fn ask<M>(
+    layer: TranslateLayer<M>,
+    upstream: &Upstream,
+    request: Request<Body>,
+) -> Seen
 where
     M: MediaFetch + Clone,
 {
@@ -158,7 +162,11 @@ pub(crate) fn asked(upstream: &Upstream) -> Received {
 }
 
 /// A client's question to an upstream that answers `answer`.
-pub(crate) async fn exchange(client: &Sample, upstream: &Sample, answer: Answer) -> (Seen, Received) {
+pub(crate) async fn exchange(
+    client: &Sample,
+    upstream: &Sample,
+    answer: Answer,
+) -> (Seen, Received) {
     let server = Upstream::always(answer);
     let request = post(client.path, client.request);
     let seen = ask(TranslateLayer::to(upstream.protocol), &server, request).await;
@@ -166,7 +174,11 @@ pub(crate) async fn exchange(client: &Sample, upstream: &Sample, answer: Answer)
 }
 
 /// The same for a stream.
-pub(crate) async fn streamed(client: &Sample, upstream: &Sample, answer: Answer) -> (Seen, Received) {
+pub(crate) async fn streamed(
+    client: &Sample,
+    upstream: &Sample,
+    answer: Answer,
+) -> (Seen, Received) {
     let server = Upstream::always(answer);
     let request = post(client.stream_path, client.stream_request);
     let seen = ask(TranslateLayer::to(upstream.protocol), &server, request).await;
