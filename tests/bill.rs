@@ -281,10 +281,7 @@ fn agree(usage: &Usage, row: &BillRow) -> Result<(), String> {
     same("cached", usage.read.total(), row.cached)?;
     same("written", written, row.written)?;
     same("output", usage.output_total(), row.output)?;
-    match row.protocol {
-        Protocol::AnthropicMessages => same("reasoning", usage.reasoning, None),
-        _ => same("reasoning", usage.reasoning.unwrap_or(0), row.reasoning),
-    }
+    same("reasoning", usage.reasoning.unwrap_or(0), row.reasoning)
 }
 
 /// What was not told is marked, and not nothing where something was sold.
@@ -420,12 +417,7 @@ fn as_billed(cases: &[Case], bill: &HashMap<&str, &BillRow>, spent: &Sums) {
     for case in cases.iter().filter(|case| case.situation.2 == Exact) {
         let row = bill[case.model.as_str()];
         let (usd, counts) = spent[&format!("upstream/{}", case.model)];
-        // Messages do not tell reasoning apart from other output.
-        let reasoning = match row.protocol {
-            Protocol::AnthropicMessages => 0,
-            _ => row.reasoning,
-        };
-        let billed = [1, 1, 0, 0, row.input, row.output, row.cached, row.written, reasoning];
+        let billed = [1, 1, 0, 0, row.input, row.output, row.cached, row.written, row.reasoning];
         assert_eq!((usd, counts), (case.cost_of(row), billed), "{case:?}");
     }
 }

@@ -175,6 +175,10 @@ fn written(all: &Value, of: &Value) -> String {
             let words = own["enum"].as_array().unwrap().iter();
             words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
         }
+        _ if own["anyOf"].is_array() => {
+            let ways = own["anyOf"].as_array().unwrap().iter();
+            ways.map(|way| written(all, way)).collect::<Vec<_>>().join(" or ")
+        }
         (_, Some("array")) => format!("list of {}", written(all, &own["items"])),
         (_, Some("object")) => "table".to_owned(),
         (_, Some("boolean")) => "`true` or `false`".to_owned(),

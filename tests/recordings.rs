@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use libtest_mimic::{Arguments, Failed, Trial};
+use tollgate_catalog::Catalogue;
 use tollgate_core::{Body, BoxError, Protocol};
 use tollgate_gateway::{Readiness, SharedState, State, stack};
 use tollgate_testkit::{Answer, Recording, Script, ScriptBody, Upstream, recordings, shared_trial};
@@ -281,7 +282,11 @@ impl Case {
 fn as_recorded(state: SharedState, recording: &Recording) -> SharedState {
     if recording.provider == "openrouter" {
         let mut own = State::clone(&state.load());
-        own.router = own.router.each_provider(|provider| provider.kind = "openrouter".into());
+        own.router = own.router.each_provider(|provider| {
+            provider.kind = "openrouter".into();
+            // Which nobody has another name for.
+            provider.catalogue = Some(Catalogue::empty());
+        });
         state.replace(own);
     }
     state

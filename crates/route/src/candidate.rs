@@ -137,7 +137,20 @@ impl Provider {
 fn wire_id<'a>(endpoint: &Endpoint, asked: &'a str, found: Option<&'a Found>) -> Cow<'a, str> {
     let own = endpoint.transport != Transport::Native || asked.contains(':');
     match found {
+        // A pattern tells what a model costs, not that another one is meant.
+        Some(found) if found.by == FoundBy::Pattern && !is_spelling(asked, &found.wire_id) => {
+            Cow::Borrowed(asked)
+        }
         Some(found) if !own || found.by == FoundBy::Exact => Cow::Borrowed(&found.wire_id),
         _ => Cow::Borrowed(asked),
     }
+}
+
+/// Whether two names differ by their punctuation and case alone.
+fn is_spelling(one: &str, other: &str) -> bool {
+    let letter = |byte: u8| match byte {
+        b'.' | b'_' => b'-',
+        other => other.to_ascii_lowercase(),
+    };
+    one.bytes().map(letter).eq(other.bytes().map(letter))
 }
