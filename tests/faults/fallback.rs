@@ -15,14 +15,15 @@ use tokio::{
     time::Instant,
 };
 use tollgate_core::{Class, Protocol};
-use tollgate_gateway::{Config, Options, Readiness, SharedState, stack};
+use tollgate_gateway::{Books, Config, Options, Readiness, SharedState, stack};
 use tollgate_keys::MemoryKeys;
+use tollgate_meter::{Charge, MemoryLedger};
 use tollgate_tests::CLIENT_KEY;
 use tollgate_upstream::Upstream;
 use tower::{Service, ServiceExt};
 
 use crate::{
-    gateway::{Answered, Seen, answered, read},
+    gateway::{Seen, answered, read},
     judge::broken,
     lane::{Kind, Lane},
     wire::{Pipe, is_whole, pipe},
@@ -125,13 +126,16 @@ fn gateway(protocol: Protocol) -> SharedState {
 }
 
 async fn ask(lane: Lane, state: &SharedState, hosts: &Hosts) -> Seen {
-    read(begin(lane, state, hosts).await).await
+    charged(lane, state, hosts).await.0
 }
 
-async fn begin(lane: Lane, state: &SharedState, hosts: &Hosts) -> Answered {
-    let leaf = Upstream::builder().build_on(hosts.clone());
-    let gateway = stack(state.clone(), Readiness::ready(), Options::default(), leaf);
-    answered(gateway.oneshot(lane.request()).await.expect("infallible"))
+/// The answer, and what its attempts were charged.
+async fn charged(lane: Lane, state: &SharedState, hosts: &Hosts) -> (Seen, Vec<Charge>) {
+    let (leaf, ledger) = (Upstream::builder().build_on(hosts.clone()), MemoryLedger::new());
+    let options = Options { books: Books::Memory(ledger.clone()), ..Options::default() };
+    let gateway = stack(state.clone(), Readiness::ready(), options, leaf);
+    let seen = read(answered(gateway.oneshot(lane.request()).await.expect("infallible"))).await;
+    (seen, ledger.charges())
 }
 
 /// A whole HTTP answer.
@@ -230,7 +234,7 @@ pub(crate) async fn before_the_first_content(lane: Lane) {
     for (name, way) in before_content(lane) {
         let hosts = Hosts::new(way, whole.clone());
         let begin = Instant::now();
-        let seen = ask(lane, &gateway(lane.protocol), &hosts).await;
+        let (seen, charges) = charged(lane, &gateway(lane.protocol), &hosts).await;
         assert_eq!((seen.status, seen.text()), (200, lane.whole()), "{lane}: {name}");
         assert_eq!(seen.headers["x-tollgate-target"], "two/m", "{lane}: {name}");
         let attempts = seen.headers["x-tollgate-attempts"].to_str().unwrap_or_default();
@@ -238,6 +242,9 @@ pub(crate) async fn before_the_first_content(lane: Lane) {
         assert_eq!(hosts.asked("two.test"), 1, "{lane}: {name}");
         assert!(begin.elapsed() <= Duration::from_secs(310), "{lane}: {name}");
         assert_eq!(seen.ending(), Some(None), "{lane}: {name}");
+        assert_eq!(charges.len().to_string(), attempts, "{lane}: {name}: each is charged");
+        let one_call = charges.iter().all(|charge| charge.call == charges[0].call);
+        assert!(one_call, "{lane}: {name}: on one call");
     }
 }
 

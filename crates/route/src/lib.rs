@@ -84,7 +84,7 @@
 //!
 //! Who cannot take what the request has (tools, a schema, pictures, sounds, documents), who costs
 //! more or handles data otherwise than the request wishes, whom the key may not use: each is in the
-//! plan's [`skipped`](Plan::skipped), with the reason. What nobody knows of a model is nothing
+//! plan's [`skipped`](tollgate_core::Plan::skipped), with the reason. What nobody knows of a model is nothing
 //! against it. Limits of length are estimated, and nobody is refused for a guess. What only the
 //! messages tell is read where the answer depends on it, without building a tree.
 //!

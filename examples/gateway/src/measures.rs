@@ -54,7 +54,6 @@ impl Measures {
 
     fn fallback(&self) {
         let counts = &self.attempts;
-        gauge!("tollgate_attempts_total").set(counts.attempts() as f64);
         gauge!("tollgate_fallbacks_total").set(counts.fallbacks() as f64);
         gauge!("tollgate_retries_total").set(counts.retries() as f64);
         gauge!("tollgate_calls_refused_all_ejected_total").set(counts.refused() as f64);

@@ -222,3 +222,41 @@ fn fault_49_files_are_read_again_on_a_signal_and_on_change() {
     process.signal("TERM");
     assert_eq!(process.ended(SOON).code(), Some(0));
 }
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: h\r\nx-api-key: {KEY}\r\nconnection: close\r\n\r\n");
+    ask(address, &request).unwrap()
+}
+
+#[test]
+fn targets_are_counted_shown_and_explained() {
+    let (dir, address) = (Dir::new("targets"), free_address());
+    dir.write(address, "");
+    let _process = dir.start();
+    up(address);
+    let counted =
+        "tollgate_attempts_total{provider=\"openai\",model=\"gpt-5\",ending=\"complete\"}";
+    eventually(SOON, "the attempt is counted", || {
+        get(address, "/metrics").contains(counted).then_some(())
+    });
+    let shown = get(address, "/status/targets");
+    assert!(shown.contains(r#""target":"openai/gpt-5""#), "{shown}");
+    assert!(shown.contains(r#""state":"open""#), "{shown}");
+
+    let mut explain = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        .args(["explain", "--demo", "--key", "k", "--config"])
+        .arg(dir.0.join("tollgate.toml"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let asked = br#"{"model":"gpt-5","messages":[],"models":["anthropic/claude-haiku-4-5"]}"#;
+    explain.stdin.take().unwrap().write_all(asked).unwrap();
+    let explained = String::from_utf8(explain.wait_with_output().unwrap().stdout).unwrap();
+    for line in
+        ["key: k", "checked as openai/gpt-5", "1. openai/gpt-5", "2. anthropic/claude-haiku-4-5"]
+    {
+        assert!(explained.contains(line), "{line}: {explained}");
+    }
+}
