@@ -17,6 +17,7 @@ mod logs;
 mod matrix;
 mod silence;
 mod table;
+mod translated;
 mod wire;
 mod wrong;
 

@@ -8,7 +8,7 @@ use crate::{
         Kind::{self, Array, Json, Stream},
         Lane,
     },
-    logs, silence, wire, wrong,
+    logs, silence, translated, wire, wrong,
 };
 
 /// One fault.
@@ -61,6 +61,30 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(11 reset ALL
             "before content 502 `upstream_truncated`, after it whole events and one error event; after a terminal event nothing"
             breaks::reset),
+        row!(10 error_in_a_translated_stream STREAMS
+            "with an upstream of each other protocol: after content one error event of the client's own"
+            translated::an_error_in_the_stream),
+        row!(11 reset_of_a_translated_stream STREAMS
+            "with an upstream of each other protocol: whole events, then one error event of the client's own"
+            translated::reset),
+        row!(12 stall_of_a_translated_stream STREAMS
+            "with an upstream of each other protocol: one error event after 2 minutes"
+            translated::stall),
+        row!(14 end_of_a_translated_stream_without_terminal_event STREAMS
+            "with an upstream of each other protocol: one error event, nothing that looks finished"
+            translated::end_without_terminal_event),
+        row!(15 truncated_last_event_of_a_translated_stream STREAMS
+            "with an upstream of each other protocol: one error event; what was sent stays"
+            translated::truncated_last_event),
+        row!(16 translated_stream_split_at_every_offset STREAMS
+            "with an upstream of each other protocol: the same, however its bytes are cut"
+            translated::split_at_every_offset),
+        row!(17 odd_shapes_of_a_translated_stream STREAMS
+            "with an upstream of each other protocol: CR, CRLF, BOM, comments, `id` and `retry` change nothing"
+            translated::odd_shapes),
+        row!(18 endless_event_of_a_translated_stream STREAMS
+            "with an upstream of each other protocol: one error event; no more than the limit is held"
+            translated::endless_event),
         row!(12 stall_mid_stream ALL
             "keep-alives every 15 seconds where the protocol allows, then after 2 minutes 504 or one error event, code `idle_timeout`"
             silence::within_the_answer),
