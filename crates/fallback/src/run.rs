@@ -465,8 +465,10 @@ impl<S, P: Policy, E> Run<S, P, E> {
 
     /// Leaves out of the request what was refused of it, once; whether there was anything.
     fn repair(&mut self) -> bool {
-        let spare = self.spare.as_deref_mut().filter(|_| !self.is_repaired);
-        self.is_repaired |= spare.is_some_and(|spare| self.settings.repair.change(spare));
+        let Some(spare) = self.spare.as_deref_mut().filter(|_| !self.is_repaired) else {
+            return false;
+        };
+        self.is_repaired = self.settings.repair.change(spare);
         self.is_repaired
     }
 
