@@ -12,7 +12,7 @@ use tollgate_sim::Sim;
 
 use crate::{
     Failed,
-    ask::{APART, KEY, TOGETHER},
+    ask::{APART, KEY, MESSAGES, RESPONSES, TOGETHER},
     process::{Process, free_address},
 };
 
@@ -45,7 +45,7 @@ impl Bench {
         Process::start(&self.bare, &args, address, self.file("bare-proxy.log"), self.pinned)
     }
 
-    /// Starts the gateway in front of both providers, with client keys on.
+    /// Starts the gateway in front of all providers, with client keys on.
     pub(crate) fn gateway(&self) -> Result<Process, Failed> {
         let address = free_address()?;
         let (config, data) = (self.file("tollgate.toml"), self.file("data"));
@@ -56,14 +56,22 @@ impl Bench {
     }
 
     fn config(&self) -> String {
-        let provider = |name: &str, at: SocketAddr| {
+        let provider = |name: &str, kind: &str, base_url: String, protocol: &str| {
             format!(
-                "[providers.{name}]\nkind = \"openai-compatible\"\n\
-                 base_url = \"http://{at}/v1\"\napi_key = \"sk-bench-upstream-0123456789\"\n\n"
+                "[providers.{name}]\nkind = \"{kind}-compatible\"\nbase_url = \"http://{base_url}\"\n\
+                 protocols = [\"{protocol}\"]\napi_key = \"sk-bench-upstream-0123456789\"\n\n"
             )
         };
-        let key = format!("[[keys]]\nname = \"bench\"\nkey = \"{KEY}\"\n\n");
-        key + &provider(APART, self.apart) + &provider(TOGETHER, self.together)
+        let openai =
+            |name, at: SocketAddr, protocol| provider(name, "openai", format!("{at}/v1"), protocol);
+        [
+            format!("[[keys]]\nname = \"bench\"\nkey = \"{KEY}\"\n\n"),
+            openai(APART, self.apart, "openai-chat"),
+            openai(TOGETHER, self.together, "openai-chat"),
+            openai(RESPONSES, self.apart, "openai-responses"),
+            provider(MESSAGES, "anthropic", self.apart.to_string(), "anthropic-messages"),
+        ]
+        .concat()
     }
 
     fn file(&self, name: &str) -> PathBuf {
