@@ -58,7 +58,8 @@
 //! is a policy, and [`Policy::or`] puts one before another.
 //!
 //! A target that refuses the reasoning a request sends back is asked once more without it, where
-//! [`FallbackLayer::repair`] says how to leave it out; `x-tollgate-warnings` tells the caller.
+//! [`FallbackLayer::repair`] says how to leave it out; `x-tollgate-warnings` tells the caller. That
+//! costs nothing of the budget.
 //!
 //! # Who is not asked
 //!

@@ -469,6 +469,8 @@ impl<S, P: Policy, E> Run<S, P, E> {
             return false;
         };
         self.is_repaired = self.settings.repair.change(spare);
+        // It is not for a target that fails: a client without its thoughts needs it at each turn.
+        self.is_paid |= self.is_repaired;
         self.is_repaired
     }
 
