@@ -103,7 +103,9 @@ impl Ask {
             _ => return Self::stream(provider, marker),
         };
         let mut headers = headers();
-        headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+        if client == Protocol::AnthropicMessages {
+            headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+        }
         let uri = path.parse().expect("each path is one");
         Self { uri, headers, body: body.to_string().into(), end: end.as_bytes() }
     }
