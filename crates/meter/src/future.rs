@@ -154,6 +154,9 @@ impl<L: Ledger, P: Prices> Calling<L, P> {
         if meter.as_ref().is_none_or(Meter::is_stream) {
             account.facts.prompt.let_go();
         }
+        if let Some(sound) = meter.as_ref().and_then(Meter::sound) {
+            head.extensions.insert(sound);
+        }
         let left = announced(&head.headers);
         if meter.as_ref().is_some_and(Meter::changes_length) {
             head.headers.remove(header::CONTENT_LENGTH);
