@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use tollgate_route::{Alias, AliasTarget, Order, Provider};
+use tollgate_route::{Alias, AliasTarget, Provider};
 
 use super::{Wrong, file, parse::nearest};
 
@@ -24,7 +24,7 @@ pub(super) fn resolve(
             Ok(AliasTarget::new(target.name()).weight(target.weight()))
         });
         let targets: Vec<_> = targets.collect::<Result<_, Wrong>>()?;
-        Ok((name.as_str().into(), Alias::new(targets).order(order(said.routing))))
+        Ok((name.as_str().into(), Alias::new(targets).order(said.routing)))
     });
     resolved.collect()
 }
@@ -45,15 +45,4 @@ fn check(alias: &str, target: &str, providers: &[Provider]) -> Result<(), String
     let hint = nearest(provider, providers.iter().map(|known| &*known.name));
     let hint = hint.map(|near| format!("; did you mean `{near}/{model}`?"));
     Err(format!("no provider `{provider}`{}", hint.unwrap_or_default()))
-}
-
-fn order(routing: file::Routing) -> Order {
-    match routing {
-        file::Routing::Priority => Order::Priority,
-        file::Routing::Weighted => Order::Weighted,
-        file::Routing::Cost => Order::Cost,
-        file::Routing::Latency => Order::Latency,
-        file::Routing::Load => Order::Load,
-        file::Routing::Balanced => Order::Balanced,
-    }
 }
