@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use tollgate_route::{Alias, AliasTarget, Provider};
+use tollgate_route::{Alias, AliasTarget, Provider, nearest};
 
-use super::{Wrong, file, parse::nearest};
+use super::{Wrong, file};
 
 /// What the names of the file mean.
 pub(super) fn resolve(

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use serde::Deserialize;
+use tollgate_route::nearest;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -72,19 +73,6 @@ fn with_hint(message: &str) -> String {
         }
         _ => message.to_owned(),
     }
-}
-
-/// Returns the candidate most like `name`, if any is like it at all.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.6)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
