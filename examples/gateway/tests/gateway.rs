@@ -219,11 +219,15 @@ async fn what_is_nobodys_is_404_in_the_protocol_of_its_prefix_and_a_wrong_method
         assert_eq!(answered.status, 404, "{path}");
         assert_eq!(kind(&answered.json()), expected, "{path}: {}", answered.text);
     }
-    let answered = gateway.ask(gateway.key(), Method::GET, CHAT, "").await;
-    assert_eq!(
-        (answered.status.as_u16(), &answered.headers["allow"]),
-        (405, &"POST".parse().unwrap())
-    );
+    for (method, path, allowed) in [
+        (Method::GET, CHAT, "POST"),
+        (Method::POST, "/v1/spend", "GET"),
+        (Method::DELETE, "/status/targets", "GET"),
+    ] {
+        let answered = gateway.ask(gateway.key(), method, path, "").await;
+        assert_eq!(answered.status, 405, "{path}");
+        assert_eq!(answered.headers["allow"], allowed, "{path}");
+    }
 }
 
 #[tokio::test]
