@@ -136,7 +136,7 @@ pub(crate) struct Timeouts {
     /// waiting for it; 0 is any.
     #[schemars(extend("default" = Limits::default().body_rate, "x-unit" = "bytes a second"))]
     pub(crate) body_rate: Option<u64>,
-    /// A client that takes nothing of what is sent to it.
+    /// A client that takes nothing of what is sent to it, on a connection or on a stream of HTTP/2.
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "Words", extend("default" = words(Limits::default().write_idle)))]
     pub(crate) write_idle: Option<Duration>,
