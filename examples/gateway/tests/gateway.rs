@@ -48,6 +48,11 @@ async fn a_second_start_prints_no_key_and_the_first_still_works() {
     drop(first);
     let second = Gateway::demo(&folder).await;
     assert!(!second.banner.contains("sk-"), "{}", second.banner);
+    // A shell puts the key in between these quotes.
+    let line = second.banner.lines().find(|line| line.starts_with("curl ")).unwrap();
+    assert!(line.contains("-H \"authorization: Bearer $TOLLGATE_KEY\""), "{line}");
+    let line = line.replace("$TOLLGATE_KEY", &key);
+    assert_eq!(send(of_curl(&line)).await.status(), 200, "{line}");
     assert_eq!(second.ask(&key, Method::POST, CHAT, HELLO).await.status, 200);
     assert_eq!(second.ask("sk-other", Method::POST, CHAT, HELLO).await.status, 401);
 }

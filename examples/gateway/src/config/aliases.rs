@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use tollgate_route::{Alias, AliasTarget, Provider, nearest};
+use tollgate_upstream::preset;
 
 use super::{Wrong, file};
 
@@ -42,7 +43,10 @@ fn check(alias: &str, target: &str, providers: &[Provider]) -> Result<(), String
     if provider.contains('*') || providers.iter().any(called) {
         return Ok(());
     }
-    let hint = nearest(provider, providers.iter().map(|known| &*known.name));
-    let hint = hint.map(|near| format!("; did you mean `{near}/{model}`?"));
+    let near = || nearest(provider, providers.iter().map(|known| &*known.name));
+    let hint = match preset(provider) {
+        Some(_) => Some(format!(" is declared; `[providers.{provider}]` declares it")),
+        None => near().map(|near| format!("; did you mean `{near}/{model}`?")),
+    };
     Err(format!("no provider `{provider}`{}", hint.unwrap_or_default()))
 }

@@ -154,8 +154,8 @@ impl Question {
         match self {
             Self::Spent => Ok(text(&books.spent(key).map_err(unreadable)?)),
             Self::Call(id) => {
-                let unknown =
-                    || Refusal::new(Class::NotFound, format!("no call `{id}` of this key"));
+                let message = || format!("no call `{id}` of this key");
+                let unknown = || Refusal::new(Class::NotFound, message()).code("call_not_found");
                 let known = id.parse().map_err(|_| unknown())?;
                 let call = books.call(known, Some(key)).map_err(unreadable)?;
                 Ok(text(&call.ok_or_else(unknown)?))
