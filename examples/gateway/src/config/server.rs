@@ -49,7 +49,7 @@ impl ServerConfig {
 pub(super) fn resolve(file: &file::Server) -> Result<ServerConfig, Wrong> {
     let usual = Options::default();
     Ok(ServerConfig {
-        listen: file.listen.clone().unwrap_or_else(|| "127.0.0.1:4000".to_owned()),
+        listen: listen(file.listen.as_deref())?,
         max_body: file.max_body.unwrap_or(usual.max_body),
         max_requests: file.max_requests.unwrap_or(usual.max_requests),
         limits: limits(file),
@@ -61,6 +61,17 @@ pub(super) fn resolve(file: &file::Server) -> Result<ServerConfig, Wrong> {
         }),
         origins: origins(&file.cors)?,
     })
+}
+
+/// A host and a port. Whether the host is known and the port free shows when it is listened on.
+fn listen(said: Option<&str>) -> Result<String, Wrong> {
+    let text = said.unwrap_or("127.0.0.1:4000");
+    let (host, port) = text.rsplit_once(':').unwrap_or_default();
+    if host.is_empty() || port.parse::<u16>().is_err() {
+        let message = format!("`{text}` is no host and port like `127.0.0.1:4000`");
+        return Err(Wrong::new("server.listen", message));
+    }
+    Ok(text.to_owned())
 }
 
 fn limits(file: &file::Server) -> Limits {

@@ -7,6 +7,7 @@ mod connection;
 mod hand_over;
 mod line;
 mod peer;
+mod streams;
 mod tls;
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -51,7 +52,8 @@ pub struct Limits {
     /// Bytes a second at which a request's body must arrive on the whole, beyond the first
     /// [`Limits::body_idle`] of waiting for it. 0: any. Default: 240.
     pub body_rate: u64,
-    /// How long a client may take none of what is sent to it. Default: 1 minute.
+    /// How long a client may take none of what is sent to it, on a connection or on one of HTTP/2's
+    /// streams. Default: 1 minute.
     pub write_idle: Duration,
     /// How long the listener goes on once it is told to stop, so that whoever sends requests here
     /// can learn that it will. Default: not at all.

@@ -6,6 +6,7 @@ mod drain;
 mod edge;
 mod operations;
 mod panics;
+mod paths;
 mod patience;
 mod targets;
 
