@@ -26,6 +26,7 @@ fn details(all: &mut Members<'_>, charge: &Charge) {
     all.put("protocol", charge.protocol.as_str());
     all.put("operation", charge.operation.as_str());
     all.put("stream", charge.stream);
+    all.maybe("asked_tier", charge.asked_tier.as_deref());
     all.maybe("kind", target.map(|target| &*target.kind));
     all.maybe("deployment", target.map(|target| &*target.deployment));
     all.maybe("status", charge.status.map(u64::from));
