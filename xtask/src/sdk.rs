@@ -51,7 +51,13 @@ const PYTHONS: [Python; 3] = [
     Python {
         folder: "sdk-python",
         requirements: "requirements.txt",
-        tests: &["test_openai.py", "test_anthropic.py", "test_gemini.py", "test_matrix.py"],
+        tests: &[
+            "test_openai.py",
+            "test_anthropic.py",
+            "test_gemini.py",
+            "test_matrix.py",
+            "test_failover.py",
+        ],
     },
     Python {
         folder: "sdk-frameworks",

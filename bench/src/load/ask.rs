@@ -48,7 +48,7 @@ impl Ask {
         };
         let mut messages: Vec<_> = (0..turns).map(said).collect();
         messages.push(last("[[sim:say:paid]]"));
-        Self::new(APART, &messages, false)
+        Self::new(&text_of(APART), &messages, false)
     }
 
     /// A question about one base64 image of about `bytes` bytes, answered by a short JSON.
@@ -63,16 +63,21 @@ impl Ask {
             json!({"role": "assistant", "content": "The one at the river."}),
             last("[[sim:say:paid]]"),
         ];
-        Self::new(APART, &messages, false)
+        Self::new(&text_of(APART), &messages, false)
     }
 
     /// A short question answered by a stream as the marker says.
     pub(crate) fn stream(provider: &str, marker: &str) -> Self {
-        Self::new(provider, &[last(marker)], true)
+        Self::named(&text_of(provider), marker)
     }
 
-    fn new(provider: &str, messages: &[Value], stream: bool) -> Self {
-        let mut body = json!({"messages": messages, "model": format!("{provider}/sim-text")});
+    /// The same of a model by its whole name.
+    pub(crate) fn named(model: &str, marker: &str) -> Self {
+        Self::new(model, &[last(marker)], true)
+    }
+
+    fn new(model: &str, messages: &[Value], stream: bool) -> Self {
+        let mut body = json!({"messages": messages, "model": model});
         if stream {
             body["stream"] = true.into();
         }
@@ -93,6 +98,11 @@ impl Ask {
         *request.headers_mut() = self.headers.clone();
         request
     }
+}
+
+/// A provider's model that echoes.
+fn text_of(provider: &str) -> String {
+    format!("{provider}/sim-text")
 }
 
 fn last(marker: &str) -> Value {

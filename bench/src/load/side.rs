@@ -47,21 +47,20 @@ impl Bench {
 
     /// Starts the gateway in front of both providers, with client keys on.
     pub(crate) fn gateway(&self) -> Result<Process, Failed> {
+        self.gateway_with("")
+    }
+
+    /// Starts one whose configuration says `more`.
+    pub(crate) fn gateway_with(&self, more: &str) -> Result<Process, Failed> {
         let address = free_address()?;
         let (config, data) = (self.file("tollgate.toml"), self.file("data"));
-        fs::write(&config, self.config())?;
+        fs::write(&config, self.config() + more)?;
         let listen = address.to_string();
         let args = ["--config", text(&config), "--data-dir", text(&data), "--listen", &listen];
         Process::start(&self.gateway, &args, address, self.file("gateway.log"), self.pinned)
     }
 
     fn config(&self) -> String {
-        let provider = |name: &str, at: SocketAddr| {
-            format!(
-                "[providers.{name}]\nkind = \"openai-compatible\"\n\
-                 base_url = \"http://{at}/v1\"\napi_key = \"sk-bench-upstream-0123456789\"\n\n"
-            )
-        };
         let key = format!("[[keys]]\nname = \"bench\"\nkey = \"{KEY}\"\n\n");
         key + &provider(APART, self.apart) + &provider(TOGETHER, self.together)
     }
@@ -69,6 +68,14 @@ impl Bench {
     fn file(&self, name: &str) -> PathBuf {
         self.files.join(name)
     }
+}
+
+/// The configuration of a provider at this address.
+pub(crate) fn provider(name: &str, at: SocketAddr) -> String {
+    format!(
+        "[providers.{name}]\nkind = \"openai-compatible\"\n\
+         base_url = \"http://{at}/v1\"\napi_key = \"sk-bench-upstream-0123456789\"\n\n"
+    )
 }
 
 impl Drop for Bench {

@@ -183,7 +183,7 @@ impl<L: Ledger, P: Prices> Drop for Calling<L, P> {
             _ if !self.is_sent || matches!(ending, Ending::Failed(_)) => account.free(ending),
             Some(_) => {
                 let forwarded = Forwarded::new(account.facts.protocol());
-                let usage = forwarded.estimate(Usage::default(), &account.facts.sent());
+                let usage = forwarded.estimate(Usage::default(), &account.sent());
                 account.used(ending, usage)
             }
             None => account.unread(ending),

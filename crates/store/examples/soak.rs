@@ -55,7 +55,13 @@ fn main() -> Step {
     let size = std::fs::metadata(&path)?.len() >> 20;
     println!("filled: {rows} charges, {size} MiB, {:.1} s", begin.elapsed().as_secs_f64());
     let store = SqliteStore::open(&path, Options::new())?;
-    for (by, groups) in [(SpendBy::Day, 90), (SpendBy::Model, 10), (SpendBy::Key, 100)] {
+    for (by, groups) in [
+        (SpendBy::Day, 90),
+        (SpendBy::Model, 10),
+        (SpendBy::Provider, 1),
+        (SpendBy::Key, 100),
+        (SpendBy::Team, 7),
+    ] {
         ask(&store, by, groups, rows)?;
     }
     Ok(())

@@ -17,6 +17,7 @@ pub(crate) fn of(all: &mut Members<'_>, charge: &Charge) {
     all.put(Name::Protocol, charge.protocol.as_str());
     all.put(Name::Operation, charge.operation.as_str());
     all.put(Name::Stream, charge.stream);
+    all.maybe(Name::AskedTier, charge.asked_tier.as_deref());
     all.maybe(Name::Kind, target.map(|target| &*target.kind));
     all.maybe(Name::Deployment, target.map(|target| &*target.deployment));
     all.maybe(Name::Status, charge.status.map(u64::from));

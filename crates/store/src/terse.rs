@@ -33,6 +33,7 @@ macro_rules! names {
     ($($name:ident $text:literal)*) => {
         /// The names of members.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(clippy::enum_variant_names, reason = "each is called as its text is")]
         #[repr(u8)]
         pub(crate) enum Name {
             $(#[allow(missing_docs)] $name,)*
@@ -124,6 +125,7 @@ names! {
     PageChecked "page_checked"
     Page "page"
     Sources "sources"
+    AskedTier "asked_tier"
 }
 
 /// What can be written as a value.
@@ -411,7 +413,8 @@ mod tests {
     #[test]
     fn every_name_has_a_place_before_those_of_others() {
         assert_eq!(NAMES[Name::Sources as usize], "sources");
-        assert_eq!(NAMES.len(), Name::Sources as usize + 1);
+        assert_eq!(NAMES[Name::AskedTier as usize], "asked_tier");
+        assert_eq!(NAMES.len(), Name::AskedTier as usize + 1);
         assert!(NAMES.len() < usize::from(STRANGE) - 1);
     }
 

@@ -193,6 +193,7 @@ fn first_key(
 
 fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal) -> Options {
     Options {
+        access_log: server.access_log,
         max_body: server.max_body,
         max_requests: server.max_requests,
         origins: server.origins.clone(),

@@ -83,6 +83,10 @@ pub(crate) struct Server {
     /// Address and port; `--listen` beats it; port 0 takes a free one.
     #[schemars(extend("default" = "127.0.0.1:4000"))]
     pub(crate) listen: Option<String>,
+    /// Whether a line is logged for each call when it has ended: by whom, for what, who answered, how
+    /// it went, what it cost.
+    #[schemars(extend("default" = Options::default().access_log))]
+    pub(crate) access_log: Option<bool>,
     /// What a request body may have, also decoded; above it 413 (to Gemini clients 400, which is how
     /// that protocol says it).
     #[schemars(extend("default" = Options::default().max_body, "x-unit" = "bytes"))]

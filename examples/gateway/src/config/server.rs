@@ -16,6 +16,8 @@ use crate::{
 pub struct ServerConfig {
     /// Where to listen.
     pub listen: String,
+    /// Whether a line is logged for each call.
+    pub access_log: bool,
     /// Bytes a request body may have.
     pub max_body: usize,
     /// Requests in progress at once.
@@ -35,6 +37,7 @@ impl ServerConfig {
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         let differs = [
             ("listen", self.listen != other.listen),
+            ("access_log", self.access_log != other.access_log),
             ("max_body", self.max_body != other.max_body),
             ("max_requests", self.max_requests != other.max_requests),
             ("trusted_proxies", self.trusted_proxies != other.trusted_proxies),
@@ -50,6 +53,7 @@ pub(super) fn resolve(file: &file::Server) -> Result<ServerConfig, Wrong> {
     let usual = Options::default();
     Ok(ServerConfig {
         listen: listen(file.listen.as_deref())?,
+        access_log: file.access_log.unwrap_or(usual.access_log),
         max_body: file.max_body.unwrap_or(usual.max_body),
         max_requests: file.max_requests.unwrap_or(usual.max_requests),
         limits: limits(file),
