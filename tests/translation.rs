@@ -397,3 +397,52 @@ async fn media_are_fetched_for_who_cannot_and_never_from_the_gateways_own_networ
     let sent = gemini.received()[0].json();
     assert_eq!(sent["contents"][0]["parts"][0]["inlineData"]["mimeType"], "image/png");
 }
+
+/// Asks a provider that refuses what the real one refuses.
+async fn strictly(upstream: Protocol, path: &str, body: &Value) -> Seen {
+    let (state, sim) = (speaking(&[upstream], &["claude-sonnet-4-5"]), Sim::new().strict());
+    let gateway = stack(state, Readiness::ready(), Options::default(), sim);
+    let request = Request::post(path)
+        .header("authorization", format!("Bearer {CLIENT_KEY}"))
+        .header("anthropic-version", "2023-06-01")
+        .header("content-type", "application/json")
+        .body(Full::<Bytes>::from(body.to_string()))
+        .unwrap();
+    let (head, body) = gateway.oneshot(request).await.unwrap().into_parts();
+    let body = body.map_err(Into::<BoxError>::into).collect().await.unwrap().to_bytes();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    Seen { status: head.status.as_u16(), headers: head.headers, text }
+}
+
+/// The second turn of a tool loop with a thinking Claude, as a client sends it that keeps no
+/// thoughts of a model the answer names otherwise than it was asked for.
+fn without_thoughts(stream: bool) -> Value {
+    let call = json!({"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}});
+    let result = json!({"type": "tool_result", "tool_use_id": "toolu_1", "content": "sunny"});
+    json!({"model": "upstream/claude-sonnet-4-5", "max_tokens": 4096, "stream": stream,
+        "thinking": {"type": "enabled", "budget_tokens": 2048},
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+        "messages": [{"role": "user", "content": "Weather?"},
+            {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_loop_goes_on_though_the_client_lost_the_thoughts() {
+    for stream in [false, true] {
+        let body = without_thoughts(stream);
+        let seen = strictly(Protocol::AnthropicMessages, "/v1/messages", &body).await;
+        assert_eq!(seen.status, 200, "{}", seen.text);
+        assert!(seen.text.contains("sunny"), "{}", seen.text);
+        assert_eq!(seen.headers["x-tollgate-warnings"], "reasoning_dropped:/");
+        assert_eq!(seen.headers["x-tollgate-attempts"], "2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_a_request_beside_its_thoughts_is_told() {
+    let mut body = without_thoughts(false);
+    body["messages"][2]["content"][0]["tool_use_id"] = "toolu_2".into();
+    let seen = strictly(Protocol::AnthropicMessages, "/v1/messages", &body).await;
+    assert_eq!(seen.status, 400, "{}", seen.text);
+    assert!(seen.text.contains("tool_use"), "{}", seen.text);
+}

@@ -16,6 +16,7 @@ use crate::{
 pub(crate) fn all() -> Step {
     run(cargo(&["build", "--package", "tollgate-gateway", "--bin", "tollgate"]))?;
     run(cargo(&["build", "--package", "tollgate-sim", "--example", "sim"]))?;
+    run(cargo(&["build", "--package", "tollgate-tests", "--example", "replay"]))?;
     let _ = fs::remove_dir_all(results());
     PYTHONS.iter().try_for_each(python)?;
     node()?;
@@ -31,6 +32,7 @@ pub(crate) fn results() -> PathBuf {
 fn programs(command: &mut Command) {
     command.env("TOLLGATE_BIN", target().join("debug/tollgate"));
     command.env("TOLLGATE_SIM", target().join("debug/examples/sim"));
+    command.env("TOLLGATE_REPLAY", target().join("debug/examples/replay"));
     command.env("TOLLGATE_MATRIX", root().join("tests/sdk/matrix.json"));
     command.env("TOLLGATE_RESULTS", results());
     let shared = std::env::var_os("TOLLGATE_SHARED").map(PathBuf::from);
@@ -57,6 +59,7 @@ const PYTHONS: [Python; 3] = [
             "test_gemini.py",
             "test_matrix.py",
             "test_failover.py",
+            "test_recordings.py",
         ],
     },
     Python {

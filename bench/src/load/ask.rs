@@ -1,9 +1,11 @@
-//! The requests: Chat Completions as the Python SDK writes them, `model` after `messages`.
+//! The requests: Chat Completions as the Python SDK writes them, `model` after `messages`; and a short
+//! question in each other protocol.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use http_body_util::Full;
 use serde_json::{Value, json};
+use tollgate_core::Protocol;
 
 /// The client's key, as the gateway's configuration has it.
 pub(crate) const KEY: &str = "tg-bench-0123456789abcdef0123456789abcdef";
@@ -12,6 +14,11 @@ pub(crate) const KEY: &str = "tg-bench-0123456789abcdef0123456789abcdef";
 pub(crate) const APART: &str = "apart";
 /// The provider whose streams come in as few writes as can be.
 pub(crate) const TOGETHER: &str = "together";
+
+/// The provider that speaks Anthropic Messages alone, one write per event.
+pub(crate) const MESSAGES: &str = "messages";
+/// The provider that speaks OpenAI Responses alone, one write per event.
+pub(crate) const RESPONSES: &str = "responses";
 
 const HEADERS: [(&str, &str); 11] = [
     ("host", "127.0.0.1"),
@@ -34,8 +41,10 @@ const PROSE: &str = "A gate that lifts for whoever paid is no gate for whoever d
 /// A request that can be sent many times.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
+    end: &'static [u8],
 }
 
 impl Ask {
@@ -76,23 +85,51 @@ impl Ask {
         Self::new(model, &[last(marker)], true)
     }
 
+    /// A short question of a client of another protocol, answered by a stream as the marker says.
+    pub(crate) fn other(client: Protocol, provider: &str, marker: &str) -> Self {
+        let (model, content) = (format!("{provider}/sim-text"), format!("May I pass? {marker}"));
+        let messages = json!([{"role": "user", "content": content}]);
+        let (path, body, end) = match client {
+            Protocol::OpenAiResponses => (
+                "/v1/responses".to_owned(),
+                json!({"model": model, "stream": true, "input": content}),
+                "response.completed",
+            ),
+            Protocol::AnthropicMessages => (
+                "/v1/messages".to_owned(),
+                json!({"model": model, "stream": true, "max_tokens": 4096, "messages": messages}),
+                "message_stop",
+            ),
+            Protocol::Gemini => (
+                format!("/v1beta/models/{model}:streamGenerateContent?alt=sse"),
+                json!({"contents": [{"role": "user", "parts": [{"text": content}]}]}),
+                "finishReason",
+            ),
+            _ => return Self::stream(provider, marker),
+        };
+        let mut headers = headers();
+        headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+        let uri = path.parse().expect("each path is one");
+        Self { uri, headers, body: body.to_string().into(), end: end.as_bytes() }
+    }
+
     fn new(model: &str, messages: &[Value], stream: bool) -> Self {
         let mut body = json!({"messages": messages, "model": model});
         if stream {
             body["stream"] = true.into();
         }
-        let mut headers: HeaderMap = HEADERS
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect();
-        let bearer = HeaderValue::try_from(format!("Bearer {KEY}")).expect("the key is ASCII");
-        headers.insert(http::header::AUTHORIZATION, bearer);
-        Self { headers, body: body.to_string().into() }
+        let uri = Uri::from_static("/v1/chat/completions");
+        Self { uri, headers: headers(), body: body.to_string().into(), end: b"[DONE]" }
+    }
+
+    /// What stands in the last event of a stream that answers it.
+    pub(crate) fn end(&self) -> &'static [u8] {
+        self.end
     }
 
     /// Returns the request, ready for a connection.
     pub(crate) fn request(&self) -> Request<Full<Bytes>> {
-        let mut request = Request::post(Uri::from_static("/v1/chat/completions"))
+        let mut request = Request::post(self.uri.clone())
             .body(Full::new(self.body.clone()))
             .expect("every part is valid");
         *request.headers_mut() = self.headers.clone();
@@ -103,6 +140,16 @@ impl Ask {
 /// A provider's model that echoes.
 fn text_of(provider: &str) -> String {
     format!("{provider}/sim-text")
+}
+
+fn headers() -> HeaderMap {
+    let mut headers: HeaderMap = HEADERS
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+    let bearer = HeaderValue::try_from(format!("Bearer {KEY}")).expect("the key is ASCII");
+    headers.insert(http::header::AUTHORIZATION, bearer);
+    headers
 }
 
 fn last(marker: &str) -> Value {

@@ -55,11 +55,11 @@ impl Client {
 
     /// Sends a request and reads its answer.
     ///
-    /// Errors: the connection's, any status but 200, and a stream without its `[DONE]`.
+    /// Errors: the connection's, any status but 200, and a stream without its last event.
     pub(crate) async fn ask(&mut self, ask: &Ask) -> Result<Seen, Failed> {
         let started = Instant::now();
         let response = self.sent(ask).await?;
-        self.read(response, started).await
+        self.read(response, ask, started).await
     }
 
     /// Sends a request and returns with the first piece of its answer, the rest still to come.
@@ -80,7 +80,12 @@ impl Client {
         Err(format!("answered {status}: {}", String::from_utf8_lossy(&body)).into())
     }
 
-    async fn read(&self, response: Response<Incoming>, started: Instant) -> Result<Seen, Failed> {
+    async fn read(
+        &self,
+        response: Response<Incoming>,
+        ask: &Ask,
+        started: Instant,
+    ) -> Result<Seen, Failed> {
         let is_stream = response.headers().get("content-type").is_some_and(|kind| {
             kind.to_str().is_ok_and(|kind| kind.starts_with("text/event-stream"))
         });
@@ -91,7 +96,7 @@ impl Client {
             if is_stream {
                 let events = memmem::find_iter(&data, b"\n\n").count() as u64;
                 self.events.fetch_add(events, Ordering::Relaxed);
-                done |= memmem::find(&data, b"[DONE]").is_some();
+                done |= memmem::find(&data, ask.end()).is_some();
             }
         }
         let first = first.filter(|_| done).ok_or("an answer without its end")?;

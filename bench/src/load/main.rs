@@ -31,14 +31,14 @@ pub(crate) type Failed = Box<dyn std::error::Error>;
 #[derive(Debug, Parser)]
 #[command(name = "load")]
 struct Options {
-    /// Fewer and shorter rounds: under a minute.
+    /// Fewer and shorter rounds: under two minutes.
     #[arg(long)]
     quick: bool,
     /// Fail when a gate is missed.
     #[arg(long)]
     gate: bool,
     /// Only what has this in its name: json, latency, stream, slow,
-    /// failing or start.
+    /// failing, start or translated.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// The gateway. Default: `tollgate` beside this program.

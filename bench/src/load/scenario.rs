@@ -6,6 +6,7 @@ mod latency;
 mod slow;
 mod start;
 mod stream;
+mod translated;
 
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
@@ -68,6 +69,9 @@ pub(crate) async fn all(
     }
     if wanted("start") {
         show(&mut rows, start::measure(bench, effort).await?);
+    }
+    if wanted("translated") {
+        show(&mut rows, translated::measure(bench, &apart, effort).await?);
     }
     Ok(rows)
 }

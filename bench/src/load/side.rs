@@ -12,7 +12,7 @@ use tollgate_sim::Sim;
 
 use crate::{
     Failed,
-    ask::{APART, KEY, TOGETHER},
+    ask::{APART, KEY, MESSAGES, RESPONSES, TOGETHER},
     process::{Process, free_address},
 };
 
@@ -45,7 +45,7 @@ impl Bench {
         Process::start(&self.bare, &args, address, self.file("bare-proxy.log"), self.pinned)
     }
 
-    /// Starts the gateway in front of both providers, with client keys on.
+    /// Starts the gateway in front of all providers, with client keys on.
     pub(crate) fn gateway(&self) -> Result<Process, Failed> {
         self.gateway_with("")
     }
@@ -61,8 +61,15 @@ impl Bench {
     }
 
     fn config(&self) -> String {
-        let key = format!("[[keys]]\nname = \"bench\"\nkey = \"{KEY}\"\n\n");
-        key + &provider(APART, self.apart) + &provider(TOGETHER, self.together)
+        let at = self.apart;
+        [
+            format!("[[keys]]\nname = \"bench\"\nkey = \"{KEY}\"\n\n"),
+            provider(APART, self.apart),
+            provider(TOGETHER, self.together),
+            speaking(RESPONSES, "openai", &format!("{at}/v1"), "openai-responses"),
+            speaking(MESSAGES, "anthropic", &at.to_string(), "anthropic-messages"),
+        ]
+        .concat()
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -72,9 +79,14 @@ impl Bench {
 
 /// The configuration of a provider at this address.
 pub(crate) fn provider(name: &str, at: SocketAddr) -> String {
+    speaking(name, "openai", &format!("{at}/v1"), "openai-chat")
+}
+
+/// One of a kind that speaks one protocol.
+fn speaking(name: &str, kind: &str, base_url: &str, protocol: &str) -> String {
     format!(
-        "[providers.{name}]\nkind = \"openai-compatible\"\n\
-         base_url = \"http://{at}/v1\"\napi_key = \"sk-bench-upstream-0123456789\"\n\n"
+        "[providers.{name}]\nkind = \"{kind}-compatible\"\nbase_url = \"http://{base_url}\"\n\
+         protocols = [\"{protocol}\"]\napi_key = \"sk-bench-upstream-0123456789\"\n\n"
     )
 }
 

@@ -1,11 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
-use tollgate_core::Board;
+use http::Request;
+use tollgate_core::{Board, Body};
 use tollgate_sse::Limits;
 use tollgate_wire::Inspect;
 use tower_layer::Layer;
 
-use crate::{Backoff, Breaker, Budget, ByClass, Counts, Fallback};
+use crate::{Backoff, Breaker, Budget, ByClass, Counts, Fallback, repair::Repair};
 
 /// Layer that asks another upstream when one fails. See the [crate](crate).
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) patience: Duration,
     pub(crate) limits: Limits,
     pub(crate) inspect: Inspect,
+    pub(crate) repair: Repair,
 }
 
 impl FallbackLayer {
@@ -42,6 +44,7 @@ impl FallbackLayer {
                 patience: Duration::from_secs(10),
                 limits: Limits::default(),
                 inspect: Inspect::new(),
+                repair: Repair::default(),
             },
         }
     }
@@ -96,6 +99,16 @@ impl<P> FallbackLayer<P> {
     /// 32 MiB.
     pub fn inspect(mut self, inspect: Inspect) -> Self {
         self.settings.inspect = inspect;
+        self
+    }
+
+    /// Sets what leaves out of a request the reasoning it sends back, and says whether there was any:
+    /// a target that refused it is asked once more without. Default: the call fails.
+    pub fn repair(
+        mut self,
+        change: impl Fn(&mut Request<Body>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.repair = Repair::new(change);
         self
     }
 

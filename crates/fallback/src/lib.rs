@@ -57,6 +57,10 @@
 //! the upstream itself says: `retry-after`, `retry-after-ms` and the providers' own hints. A closure
 //! is a policy, and [`Policy::or`] puts one before another.
 //!
+//! A target that refuses the reasoning a request sends back is asked once more without it, where
+//! [`FallbackLayer::repair`] says how to leave it out; `x-tollgate-warnings` tells the caller. That
+//! costs nothing of the budget.
+//!
 //! # Who is not asked
 //!
 //! A [`Breaker`] sets a target aside on the [`Board`] that fails too often, is at its limit, or
@@ -121,6 +125,7 @@ mod counts;
 mod future;
 mod layer;
 mod policy;
+mod repair;
 mod run;
 mod service;
 

@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use tollgate_core::{
     Admission, Attempt, Body, Call, Cause, Class, Deadline, Ejection, Ending, Failure, InFlight,
     Missed, Operation, Outcome, Plan, PlanStep, Probe, Reply, Sent, Served, Standing, State,
@@ -23,6 +23,10 @@ use crate::{
 
 /// How often it is looked whether somebody else's probe has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What of a request was not sent as it came.
+const WARNINGS: HeaderName = HeaderName::from_static("x-tollgate-warnings");
+const REPAIRED: HeaderValue = HeaderValue::from_static("reasoning_dropped:/");
 
 /// The present, by tokio's clock, so that it can be paused.
 pub(crate) fn now() -> Instant {
@@ -64,6 +68,8 @@ pub(crate) struct Run<S, P, E> {
     waiting: Option<Instant>,
     /// The next attempt is paid for.
     is_paid: bool,
+    /// The request was changed for a target that refused it as it came.
+    is_repaired: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,6 +124,7 @@ impl<S, P, E> Run<S, P, E> {
             deadline: None,
             waiting: None,
             is_paid: false,
+            is_repaired: false,
         }
     }
 
@@ -330,6 +337,9 @@ impl<S, P, E> Run<S, P, E> {
         let (is_stream, is_whole) = (response.body().is_stream(), response.body().is_whole());
         let call = self.call.as_ref();
         let passed = call.and_then(|call| response.body_mut().passed(call, self.settings.limits));
+        if self.is_repaired {
+            response.headers_mut().append(WARNINGS, REPAIRED);
+        }
         let served = self.served();
         let facts = response.extensions_mut();
         if let Some(passed) = passed {
@@ -445,8 +455,23 @@ impl<S, P: Policy, E> Run<S, P, E> {
         let (number, at_target) = (self.attempts, tried.asked);
         let tried = Tried { number, at_target, target, fault, failure };
         let action = self.policy.judge(&tried).unwrap_or(Action::Stop);
+        if action == Action::Stop && fault.reasoning_replay && self.repair() {
+            self.note(current.index, Action::NextOrRetry, Some(Duration::ZERO), now);
+            return Action::NextOrRetry;
+        }
         self.note(current.index, action, failure.retry_after, now);
         action
+    }
+
+    /// Leaves out of the request what was refused of it, once; whether there was anything.
+    fn repair(&mut self) -> bool {
+        let Some(spare) = self.spare.as_deref_mut().filter(|_| !self.is_repaired) else {
+            return false;
+        };
+        self.is_repaired = self.settings.repair.change(spare);
+        // It is not for a target that fails: a client without its thoughts needs it at each turn.
+        self.is_paid |= self.is_repaired;
+        self.is_repaired
     }
 
     /// Notes who may be asked after that.

@@ -550,3 +550,49 @@ async fn callers_without_time_set_nobody_aside() {
         assert_eq!(upstream.received().len(), 20);
     }
 }
+
+const UNSIGNED: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"Expected `thinking` or `redacted_thinking`, but found `tool_use`"}}"#;
+
+fn repaired(request: &mut Request<Body>) -> bool {
+    *request.body_mut() = Body::from(r#"{"model":"alias","repaired":true}"#);
+    true
+}
+
+#[tokio::test(start_paused = true)]
+async fn reasoning_that_is_refused_is_left_out_once_at_the_same_target() {
+    let messages = LANES.into_iter().filter(|lane| lane.path == "/v1/messages");
+    for lane in messages {
+        let upstream =
+            Upstream::choose(move |received| match received.json()["repaired"] == true {
+                true => lane.good(),
+                false => Answer::json(400, UNSIGNED),
+            });
+        let layer = FallbackLayer::new(Board::new()).repair(repaired);
+        let (service, start) = (stack(SseLayer::new(), &layer, &upstream), Instant::now());
+        // More often than there is a budget for.
+        for _ in 0..30 {
+            let seen = ask(service.clone(), lane.request(&["a", "b"])).await;
+            assert_eq!((seen.status, start.elapsed()), (200, Duration::ZERO), "{}", seen.body);
+            let served = seen.extensions.get::<Served>().unwrap();
+            assert_eq!((&*served.target.deployment, served.attempts), ("a", 2));
+            assert_eq!(seen.headers["x-tollgate-warnings"], "reasoning_dropped:/");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reasoning_that_is_refused_again_or_cannot_be_left_out_fails_the_call() {
+    let lane = LANES.into_iter().find(|lane| lane.path == "/v1/messages").unwrap();
+    let no = |_: &mut Request<Body>| false;
+    let layers = [
+        (FallbackLayer::new(Board::new()), 1),
+        (FallbackLayer::new(Board::new()).repair(no), 1),
+        (FallbackLayer::new(Board::new()).repair(repaired), 2),
+    ];
+    for (layer, asked) in layers {
+        let upstream = Upstream::always(Answer::json(400, UNSIGNED));
+        let seen = ask(stack(SseLayer::new(), &layer, &upstream), lane.request(&["a", "b"])).await;
+        assert_eq!(seen.status, 400, "{}", seen.body);
+        assert_eq!(upstream.received().len(), asked);
+    }
+}

@@ -57,6 +57,10 @@ pub trait Codec: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Returns a request without the reasoning it sends back, thinking off where the protocol does
+    /// not have it without; `None` if there is none.
+    fn without_reasoning(&self, body: &[u8]) -> Option<Vec<u8>>;
+
     /// Writes a request for an answer.
     ///
     /// Errors: something the model must see cannot be carried; the refusal names the field in the

@@ -74,6 +74,7 @@ mod embed;
 mod envelope;
 mod exchange;
 mod fetch;
+mod forget;
 pub mod gemini;
 mod ids;
 pub mod json;
@@ -102,6 +103,7 @@ pub use self::{
     embed::{EmbedAnswer, EmbedRequest},
     exchange::{Exchange, Kind, Policy, Translator, error, models, render},
     fetch::{Fetched, Wanted, inline, unfetched, wanted},
+    forget::forget_reasoning,
     layer::TranslateLayer,
     restore::Restore,
     stream::StreamTranslator,

@@ -134,6 +134,34 @@ fn the_text_of_a_free_text_tool_is_unwrapped() {
 }
 
 #[test]
+fn content_that_comes_with_the_beginning_of_a_message_is_told() {
+    let call = json!({"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}});
+    let content = json!([{"type": "text", "text": "Hi"}, call]);
+    let message =
+        json!({"id": "msg_1", "model": "m", "content": content, "stop_reason": "tool_use"});
+    let events =
+        [json!({"type": "message_start", "message": message}), json!({"type": "message_stop"})];
+    let text = run(&mut plain(OpenAiChat, AnthropicMessages), &events);
+    for mark in [r#""content":"Hi""#, r#"{\"a\":1}"#, r#""finish_reason":"tool_calls""#] {
+        assert!(text.contains(mark), "{mark}: {text}");
+    }
+}
+
+#[test]
+fn an_array_where_a_stream_was_asked_for_is_told_as_one() {
+    let element = |text: &str| json!({"candidates": [{"content": {"parts": [{"text": text}]}}]});
+    let last = json!({"candidates": [{"finishReason": "STOP"}]});
+    let (mut out, mut stream) = (BytesMut::new(), plain(OpenAiChat, Gemini));
+    let whole = json!([element("Hel"), element("lo"), last]).to_string();
+    stream.answer(whole.as_bytes(), &mut out);
+    let text = String::from_utf8(out.to_vec()).unwrap();
+    assert!(text.contains(r#""content":"lo""#) && text.ends_with("[DONE]\n\n"), "{text}");
+    let (mut out, mut stream) = (BytesMut::new(), plain(OpenAiChat, Gemini));
+    stream.answer(&whole.as_bytes()[..whole.len() - 30], &mut out);
+    assert_eq!(stream.fault().unwrap().code.as_deref(), Some("upstream_truncated"));
+}
+
+#[test]
 fn a_whole_answer_is_told_as_a_stream() {
     let answer = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m",
         "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn",

@@ -24,8 +24,7 @@ const PROVIDERS = {
   "@ai-sdk/openai": (model) => createOpenAI(at("/openai/v1"))(model),
   "@ai-sdk/openai chat": (model) => createOpenAI(at("/openai/v1")).chat(model),
   "@ai-sdk/anthropic": (model) => createAnthropic(at("/anthropic/v1"))(model),
-  // A name with a slash is taken for a whole path.
-  "@ai-sdk/google": (model) => createGoogleGenerativeAI(at("/gemini/v1beta"))("models/" + model),
+  "@ai-sdk/google": (model) => createGoogleGenerativeAI(at("/gemini/v1beta"))(model),
 };
 
 const weather = tool({

@@ -43,14 +43,15 @@ pub(crate) async fn measure(
 
 /// Of one side in one round: microseconds, the longest in milliseconds.
 #[derive(Debug)]
-struct Times {
+pub(super) struct Times {
     added: f64,
-    first: f64,
+    pub(super) first: f64,
     p99: f64,
     longest: f64,
 }
 
-async fn times(
+/// Asks each side for `effort.paced`, and the providers themselves for half as long.
+pub(super) async fn times(
     pair: &Pair,
     direct: SocketAddr,
     ask: &Ask,

@@ -13,14 +13,14 @@ const LONG: usize = 256;
 
 /// CPU per stream, in microseconds.
 #[derive(Debug)]
-struct Costs {
+pub(super) struct Costs {
     short: f64,
     long: f64,
 }
 
 impl Costs {
     /// What each further event costs, without what a request costs anyway.
-    fn per_event(&self) -> f64 {
+    pub(super) fn per_event(&self) -> f64 {
         (self.long - self.short) / (LONG - SHORT) as f64
     }
 }
@@ -31,8 +31,8 @@ pub(crate) async fn measure(
     together: &Pair,
     effort: &Effort,
 ) -> Result<Vec<Row>, Failed> {
-    let (alone, joined) =
-        (costs(apart, APART, effort).await?, costs(together, TOGETHER, effort).await?);
+    let alone = costs(apart, |marker| Ask::stream(APART, marker), effort).await?;
+    let joined = costs(together, |marker| Ask::stream(TOGETHER, marker), effort).await?;
     let row = |what, rounds, gate| Row::new(what, "µs", rounds, gate);
     Ok(vec![
         row("CPU per stream of 16 events", each(&alone, |c| c.short), Gate::None),
@@ -47,12 +47,12 @@ pub(crate) async fn measure(
     ])
 }
 
-async fn costs(
+pub(super) async fn costs(
     pair: &Pair,
-    provider: &str,
+    ask: impl Fn(&str) -> Ask,
     effort: &Effort,
 ) -> Result<Vec<(Costs, Costs)>, Failed> {
-    let of = |events: usize| Ask::stream(provider, &format!("[[sim:events:{events}]]"));
+    let of = |events: usize| ask(&format!("[[sim:events:{events}]]"));
     let (short, long, round) = (of(SHORT), of(LONG), effort.round);
     alternate(pair, effort.rounds, async |process| {
         Ok(Costs {

@@ -1,7 +1,7 @@
 //! What every fuzz target does: `cargo +nightly fuzz run openai_chat`, in `crates/translate`.
 
 use tollgate_core::{Caps, Protocol};
-use tollgate_translate::{Asked, Incoming, Onto, Report, codec, stream::Fold};
+use tollgate_translate::{Asked, Exchange, Incoming, Onto, Report, Translator, codec, stream::Fold};
 
 /// Reads `body` as everything a protocol knows, and writes what could be read in every protocol.
 pub fn decode(from: Protocol, body: &[u8]) {
@@ -29,10 +29,39 @@ pub fn decode(from: Protocol, body: &[u8]) {
             let _ = codec(to).encode_answer(&answer, &asked, &mut report);
         }
     }
+    if let Some(rest) = codec(from).without_reasoning(body) {
+        let again = codec(from).without_reasoning(&rest);
+        // Of Gemini's calls the first always has what stands for its signature.
+        assert!(again.is_none_or(|again| from == Protocol::Gemini && again == rest), "nothing is left");
+    }
     stream(from, body);
+    Protocol::ALL.into_iter().filter(|to| *to != from).for_each(|to| translated(from, to, body));
     let _ = codec(from).decode_embed(&incoming);
     let _ = codec(from).decode_embedded(body);
     let _ = codec(from).decode_models(body);
+}
+
+/// Shows each line of `body` as an event of one stream to a client of another protocol.
+fn translated(from: Protocol, to: Protocol, body: &[u8]) {
+    let Some(exchange) = asking(to, from) else { return };
+    let (Some(mut stream), mut out) = (exchange.stream(), bytes::BytesMut::new()) else { return };
+    for line in body.split(|byte| *byte == b'\n') {
+        stream.event(None, line, &mut out);
+    }
+    stream.end(&mut out);
+    assert!(stream.is_over() && !out.is_empty(), "each stream has an end");
+    let length = out.len();
+    stream.event(None, b"{}", &mut out);
+    assert_eq!(out.len(), length, "and nothing behind it");
+}
+
+fn asking(client: Protocol, upstream: Protocol) -> Option<Exchange> {
+    let body = r#"{"model":"m","stream":true,"max_tokens":9,"input":"Hi",
+        "messages":[{"role":"user","content":"Hi"}],"contents":[{"parts":[{"text":"Hi"}]}]}"#;
+    let incoming = Incoming { model: Some("m"), stream: true, ..Incoming::new(body.as_bytes()) };
+    let caps = Caps::default();
+    let translator = Translator::new(client, upstream);
+    translator.request(&incoming, &Onto::new("m", &caps)).ok().map(|(_, exchange)| exchange)
 }
 
 /// Reads each line of `body` as an event of one stream.

@@ -3,6 +3,7 @@
 mod answer;
 mod blocks;
 mod count;
+mod forget;
 mod media;
 mod read;
 mod stream;
@@ -21,6 +22,7 @@ use crate::{
     codec::{Asked, Codec, Incoming, Onto, Outgoing},
     date,
     embed::{EmbedAnswer, EmbedRequest},
+    forget::changed,
     json::Node,
     model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     names::Rule,
@@ -99,6 +101,10 @@ impl Codec for AnthropicMessages {
 
     fn decode_request(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {
         Ok(read::conversation(incoming, true)?)
+    }
+
+    fn without_reasoning(&self, body: &[u8]) -> Option<Vec<u8>> {
+        changed(body, forget::forget)
     }
 
     fn encode_request(

@@ -3,6 +3,7 @@
 mod answer;
 mod count;
 mod embed;
+mod forget;
 mod grounding;
 mod parts;
 mod read;
@@ -21,6 +22,7 @@ use crate::{
     answers,
     codec::{Asked, Codec, Incoming, Onto, Outgoing},
     embed::{EmbedAnswer, EmbedRequest},
+    forget::changed,
     json::Node,
     model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     names::Rule,
@@ -95,6 +97,10 @@ impl Codec for Gemini {
 
     fn decode_request(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {
         Ok(read::conversation(incoming)?)
+    }
+
+    fn without_reasoning(&self, body: &[u8]) -> Option<Vec<u8>> {
+        changed(body, forget::forget)
     }
 
     fn encode_request(

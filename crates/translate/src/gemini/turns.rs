@@ -21,7 +21,7 @@ use crate::{
 
 const ME: Protocol = Protocol::Gemini;
 /// What stands for a signature nobody has.
-const BYPASS: &str = "skip_thought_signature_validator";
+pub(super) const BYPASS: &str = "skip_thought_signature_validator";
 
 #[derive(Debug)]
 struct Draft<'a> {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod embed;
+mod forget;
 mod messages;
 mod read;
 mod reasoning;
@@ -17,6 +18,7 @@ use tollgate_wire::{Fault, ModelCard};
 use crate::{
     codec::{Asked, Codec, Incoming, Onto, Outgoing},
     embed::{EmbedAnswer, EmbedRequest},
+    forget::changed,
     json::Node,
     model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     stream::{DecodeStream, EncodeStream},
@@ -89,6 +91,10 @@ impl Codec for OpenAiChat {
 
     fn decode_request(&self, incoming: &Incoming<'_>) -> Result<Conversation, Refusal> {
         Ok(read::conversation(incoming)?)
+    }
+
+    fn without_reasoning(&self, body: &[u8]) -> Option<Vec<u8>> {
+        changed(body, forget::forget)
     }
 
     fn encode_request(

@@ -1,6 +1,7 @@
 //! OpenAI Responses.
 
 mod answer;
+mod forget;
 mod items;
 mod read;
 mod stream;
@@ -16,6 +17,7 @@ use crate::{
     answers,
     codec::{Asked, Codec, Incoming, Onto, Outgoing},
     embed::{EmbedAnswer, EmbedRequest},
+    forget::changed,
     json::{Node, Raw},
     model::{Answer, Conversation, Field, MediaKind, Place, Vendor},
     names::Rule,
@@ -99,6 +101,10 @@ impl Codec for OpenAiResponses {
 
     fn echo(&self, body: &[u8]) -> Vec<(&'static str, Raw)> {
         answer::echo(body)
+    }
+
+    fn without_reasoning(&self, body: &[u8]) -> Option<Vec<u8>> {
+        changed(body, forget::forget)
     }
 
     fn encode_request(

@@ -5,6 +5,7 @@ use tollgate_core::{Call, Class, Operation, Protocol, Quality, StreamError, Usag
 use tollgate_sse::Framing;
 use tollgate_wire::{
     Automaton, Fault, Seen, dialect,
+    json::Array,
     usage::{Profile, Reader},
 };
 
@@ -276,7 +277,15 @@ impl StreamTranslator {
     }
 
     /// Reads a whole answer where a stream was asked for, and writes it as a stream.
+    ///
+    /// An array is Gemini's stream in one piece: its elements are events.
     pub fn answer(&mut self, body: &[u8], out: &mut BytesMut) {
+        if body.trim_ascii_start().starts_with(b"[") {
+            for element in Array::new(body).map_while(Result::ok) {
+                self.event(None, element, out);
+            }
+            return self.end(out);
+        }
         self.advance(out, |source, sink| source.answer(body, sink));
     }
 

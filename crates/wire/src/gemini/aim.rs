@@ -34,9 +34,20 @@ pub(super) fn aim(request: &mut Request<Body>, model: &str) -> Result<(), Refusa
 fn renamed(uri: &Uri, name: &str) -> Option<Uri> {
     let path = uri.path();
     let (head, verb) = path.rsplit_once(':')?;
-    let start = ["/models/", "/tunedModels/"].iter().filter_map(|dir| head.find(dir)).min()?;
+    let start = resource(head)?;
     let name = utf8_percent_encode(name, ESCAPED);
     with_path(uri, &format!("{}/{name}:{verb}", &head[..start]))
+}
+
+/// Where the slash before a model's resource name stands: behind the version.
+fn resource(head: &str) -> Option<usize> {
+    let directory = ["/models/", "/tunedModels/"].iter().filter_map(|dir| head.find(dir)).min();
+    let version = ["/v1beta/", "/v1/"].iter().filter_map(|v| Some(head.rfind(v)? + v.len() - 1));
+    match version.max() {
+        // A name without a directory of its own may have one inside.
+        Some(end) if directory.is_none_or(|at| at > end) => Some(end),
+        _ => directory,
+    }
 }
 
 /// Batches and counts repeat the model in each part; an upstream refuses another than the path's.
@@ -96,6 +107,12 @@ mod tests {
                 "/gemini/v1/models/new/m:countTokens?alt=x",
             ),
             ("/v1beta/tunedModels/t:generateContent", "/v1beta/models/new/m:generateContent"),
+            (
+                "/gemini/v1beta/openai/gpt-5:generateContent",
+                "/gemini/v1beta/models/new/m:generateContent",
+            ),
+            ("/v1beta/a/models/b:generateContent", "/v1beta/models/new/m:generateContent"),
+            ("/v1/models/models/v1/b:generateContent", "/v1/models/new/m:generateContent"),
         ] {
             assert_eq!(aimed(Operation::Generate, uri, "{}").0, expected);
         }

@@ -23,7 +23,7 @@ use crate::{
 /// The dialect of `/v1beta/models/{model}:generateContent`.
 ///
 /// The model stands in the path and may contain slashes and colons; a tuned model keeps its
-/// `tunedModels/`.
+/// `tunedModels/`. A name with a slash is understood without `models/` too.
 ///
 /// ```
 /// use tollgate_wire::{Dialect, gemini::Gemini};
@@ -155,9 +155,19 @@ fn verb_route(path: &str) -> Option<Route> {
         "embedContent" | "batchEmbedContents" => (Operation::Embed, false),
         _ => return None,
     };
-    let tuned = || name.strip_prefix("tunedModels/").filter(|id| !id.is_empty()).map(|_| name);
-    let model = name.strip_prefix("models/").filter(|id| !id.is_empty()).or_else(tuned)?;
+    let model = model_of(name)?;
     Some(Route { operation, model: Some(decoded(model)), stream })
+}
+
+/// The model of a resource name. Some clients take a name with a slash for one.
+fn model_of(name: &str) -> Option<&str> {
+    let (directory, id) = name.split_once('/')?;
+    match directory {
+        _ if directory.is_empty() || id.is_empty() => None,
+        "models" => Some(id),
+        "projects" => None,
+        _ => Some(name),
+    }
 }
 
 fn list_route(rest: &str) -> Option<Route> {
@@ -257,6 +267,13 @@ mod tests {
     }
 
     #[test]
+    fn a_name_with_a_slash_needs_no_directory() {
+        for path in ["/v1beta/openai/gpt-5:generateContent", "/v1/openai/gpt-5:countTokens"] {
+            assert_eq!(post(path).unwrap().1, "openai/gpt-5", "{path}");
+        }
+    }
+
+    #[test]
     fn other_paths_are_none_of_its() {
         for path in [
             "/v1beta/models/x:predict",
@@ -264,6 +281,8 @@ mod tests {
             "/v1beta/tunedModels/:generateContent",
             "/v1beta/models",
             "/v2/models/x:generateContent",
+            "/v1beta/x:generateContent",
+            "/v1beta/projects/p/locations/l/publishers/google/models/x:generateContent",
         ] {
             assert_eq!(post(path), None, "{path}");
         }

@@ -23,7 +23,7 @@ use tollgate_meter::{MeterLayer, Work};
 use tollgate_route::RouteLayer;
 use tollgate_shed::ShedLayer;
 use tollgate_sse::{DeadlineLayer, SseLayer};
-use tollgate_translate::TranslateLayer;
+use tollgate_translate::{TranslateLayer, forget_reasoning};
 use tollgate_wire::Inspect;
 use tower::{Service, ServiceBuilder};
 
@@ -111,6 +111,8 @@ where
     ReqBody::Error: Into<BoxError>,
 {
     let inspect = Inspect::new().limit(options.max_body);
+    let fallback =
+        options.fallback.unwrap_or_else(|| FallbackLayer::new(state.load().board.clone()));
     ServiceBuilder::new()
         // Which web pages may call; preflights have no key.
         .layer(CorsLayer::new(options.origins))
@@ -140,8 +142,9 @@ where
         .layer(PanicLayer::new(options.counts))
         // So is the end of the process.
         .layer(DrainLayer::new(options.cut))
-        // Tries the targets of the plan in order, until one has content.
-        .layer(options.fallback.unwrap_or_else(|| FallbackLayer::new(state.load().board.clone())))
+        // Tries the targets of the plan in order, until one has content. Where one refuses the
+        // reasoning a client sends back, or has lost, it is asked once more without.
+        .layer(fallback.repair(forget_reasoning))
         // Only where client and target differ. All that follows speaks the upstream's protocol.
         .layer(TranslateLayer::new().inspect(inspect).fetch(Fetching::new(state.clone())))
         // What this attempt bought, in the upstream's own terms.

@@ -1,4 +1,5 @@
 use sha2::{Digest, Sha256};
+use tollgate_wire::Fault;
 
 use crate::{
     anthropic_messages::{answer, blocks},
@@ -68,12 +69,18 @@ impl DecodeStream for MessagesReader {
             _ => fields.take("type").and_then(Node::str).unwrap_or_default(),
         };
         match kind.as_ref() {
-            "message_start" => start(fields.take("message"), out),
-            "content_block_start" => self.begin(&mut fields, out),
+            "message_start" => self.start(fields.take("message"), out),
+            "content_block_start" => {
+                let index = index(&mut fields);
+                let Some(node) = fields.take("content_block") else { return Ok(()) };
+                let begun = self.begin(index, node, out)?;
+                self.open.extend(begun);
+                Ok(())
+            }
             "content_block_delta" => self.delta(&mut fields, out),
             "content_block_stop" => self.end(&mut fields, out),
             "message_delta" => {
-                self.stops(fields.take("delta"));
+                self.stops(fields.take("delta").and_then(Node::fields).unwrap_or_default());
                 Ok(())
             }
             _ => Ok(()),
@@ -102,31 +109,43 @@ fn carrier(part: &Part) -> Option<Opaque> {
     }
 }
 
-fn start(message: Option<Node<'_>>, out: &mut dyn Sink) -> Flow {
-    let mut fields = message.and_then(Node::fields).unwrap_or_default();
-    let mut text = |name| fields.take(name).and_then(Node::str).unwrap_or_default();
-    let (id, model) = (text("id"), text("model"));
-    out.event(Event::Start(Start { id, model, created: 0, usage: None }))?;
-    if fields.take("input_transformations").is_some_and(|list| list.elements().next().is_some()) {
-        out.event(Event::Lost(Code::SignatureDropped, "input_transformations"))?;
-    }
-    Ok(())
-}
-
 fn index(fields: &mut Fields<'_>) -> u64 {
     fields.take("index").and_then(Node::u64).unwrap_or(0)
 }
 
 impl MessagesReader {
-    fn begin(&mut self, fields: &mut Fields<'_>, out: &mut dyn Sink) -> Flow {
-        let index = index(fields);
-        let Some(node) = fields.take("content_block") else { return Ok(()) };
+    fn start(&mut self, message: Option<Node<'_>>, out: &mut dyn Sink) -> Flow {
+        let mut fields = message.and_then(Node::fields).unwrap_or_default();
+        let mut text = |name| fields.take(name).and_then(Node::str).unwrap_or_default();
+        let (id, model) = (text("id"), text("model"));
+        out.event(Event::Start(Start { id, model, created: 0, usage: None }))?;
+        let transformed = fields.take("input_transformations");
+        if transformed.is_some_and(|list| list.elements().next().is_some()) {
+            out.event(Event::Lost(Code::SignatureDropped, "input_transformations"))?;
+        }
+        // Calls that a program of the provider's makes come whole, with the message that holds them.
+        for node in fields.take("content").into_iter().flat_map(Node::elements) {
+            if let Some(open) = self.begin(0, node, out)? {
+                open.end(out)?;
+            }
+        }
+        self.stops(fields);
+        Ok(())
+    }
+
+    /// Tells what a block begins with; nothing is open of what is carried to the next.
+    fn begin(
+        &mut self,
+        index: u64,
+        node: Node<'_>,
+        out: &mut dyn Sink,
+    ) -> Result<Option<Open>, Box<Fault>> {
         let mut part = blocks::read(node)
             .map_err(|_| broken("the upstream began a block that cannot be read"))?;
         if let Some(opaque) = carrier(&part) {
             self.settle(out)?;
             self.carried = Some(opaque);
-            return Ok(());
+            return Ok(None);
         }
         self.bind(&mut part, out)?;
         let block = self.number();
@@ -137,8 +156,7 @@ impl MessagesReader {
         for delta in deltas {
             out.event(Event::Delta { candidate: 0, block, delta })?;
         }
-        self.open.push(Open { index, block, kind });
-        Ok(())
+        Ok(Some(Open { index, block, kind }))
     }
 
     fn number(&mut self) -> u64 {
@@ -230,8 +248,7 @@ impl MessagesReader {
         }
     }
 
-    fn stops(&mut self, delta: Option<Node<'_>>) {
-        let mut delta = delta.and_then(Node::fields).unwrap_or_default();
+    fn stops(&mut self, mut delta: Fields<'_>) {
         let Some(reason) = delta.take("stop_reason").and_then(Node::string) else { return };
         let sequence = delta.take("stop_sequence").and_then(Node::string);
         let detail = answer::detail(delta.take("stop_details"));
