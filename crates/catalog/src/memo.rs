@@ -1,5 +1,5 @@
 use std::{
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    hash::{BuildHasher, RandomState},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -45,9 +45,7 @@ impl Memo {
     }
 
     fn hash(&self, provider: &str, name: &str) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        (provider, name).hash(&mut hasher);
-        hasher.finish()
+        self.hasher.hash_one((provider, name))
     }
 }
 
