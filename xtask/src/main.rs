@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask test | lint | sdk | bench | soak | catalogue`.
+//! The project's own commands: `cargo xtask test | lint | sdk | bench | soak | fuzz | catalogue`.
 //!
 //! Everything a command needs beyond Rust it installs or starts itself.
 
 mod bench;
 mod catalogue;
+mod fuzz;
 mod lint;
 mod run;
 mod sdk;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
   support docs/support.md alone, from what the last `sdk` noted
   bench   CPU, latency and memory over a bare hyper proxy; --quick, --gate, --only NAME
   soak [ROWS]  the store killed 50 times, and `spend` over ten million charges
+  fuzz [SECONDS]  the decoders under libFuzzer, each for a minute
   catalogue [FILE]  rewrite the built-in models and prices from a price file, showing each change;
           without FILE: prices/models.json in TOLLGATE_SHARED, else in ../shared
 ";
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "support" => support::page(&sdk::results()),
         "bench" => bench::all(&args.collect::<Vec<_>>()),
         "soak" => soak::all(args.next()),
+        "fuzz" => fuzz::all(args.next()),
         "catalogue" => catalogue::refresh(args.next()),
         _ => Err(USAGE.to_owned()),
     };

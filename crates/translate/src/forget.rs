@@ -86,6 +86,13 @@ impl<'a> Object<'a> {
         list.len() < before
     }
 
+    /// Takes out every member of these names; whether there was one.
+    pub(crate) fn without(&mut self, names: &[&str]) -> bool {
+        let before = self.0.len();
+        self.0.retain(|(name, _)| !names.contains(&&**name));
+        self.0.len() < before
+    }
+
     /// Whether a member is this word.
     pub(crate) fn says(&self, name: &str, word: &str) -> bool {
         self.get(name).and_then(Json::as_str) == Some(word)

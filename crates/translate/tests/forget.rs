@@ -86,6 +86,7 @@ fn the_first_call_of_a_gemini_turn_says_that_its_signature_is_lost() {
     let call = json!({"functionCall": {"name": "f", "args": {}}});
     let mut signed = call.clone();
     signed["thoughtSignature"] = "s".into();
+    signed["thought_signature"] = "s".into();
     let body = json!({"contents": [{"role": "model", "parts": [
         {"text": "…", "thought": true}, signed, signed]}]});
     let mut bypassed = call.clone();

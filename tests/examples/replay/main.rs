@@ -34,7 +34,7 @@ async fn main() {
         for client in Protocol::ALL {
             listed.extend(cases.iter().filter_map(|case| case.told(upstream, client)));
         }
-        app = app.nest(&format!("/{upstream}"), gateway(upstream, cases));
+        app = app.nest(&format!("/{upstream}"), gateway(upstream, &cases));
     }
     let manifest = json!({"key": CLIENT_KEY, "cases": listed});
     let app = app.route("/cases", get(move || async move { Json(manifest) }));
@@ -44,7 +44,7 @@ async fn main() {
 }
 
 /// A gateway in front of a provider that answers with what was recorded.
-fn gateway(upstream: Protocol, cases: Vec<Case>) -> Router {
+fn gateway(upstream: Protocol, cases: &[Case]) -> Router {
     let names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
     let state = state(upstream, "http://upstream.test", &names);
     let answers: HashMap<String, Answer> =

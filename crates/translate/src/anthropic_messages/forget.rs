@@ -12,7 +12,7 @@ pub(super) fn forget(body: &mut Object<'_>) -> bool {
     body.retain("messages", |message| message.get("content").is_none_or(|all| !is_empty(all)));
     let thinking = body.get("thinking").and_then(Json::as_object);
     if thinking.is_some_and(|thinking| thinking.says("type", "enabled")) {
-        body.remove("thinking");
+        body.without(&["thinking"]);
         keep_context(body);
         changed = true;
     }
@@ -36,6 +36,6 @@ fn keep_context(body: &mut Object<'_>) {
     };
     context.retain("edits", |edit| !clears(edit));
     if context.get("edits").is_some_and(is_empty) {
-        body.remove("context_management");
+        body.without(&["context_management"]);
     }
 }

@@ -11,7 +11,7 @@ pub(super) fn forget(body: &mut Object<'_>) -> bool {
     for content in body.objects_mut("contents") {
         changed |= content.retain("parts", |part| !is_thought(part));
         for part in content.objects_mut("parts") {
-            changed |= SIGNATURE.iter().any(|name| part.remove(name).is_some());
+            changed |= part.without(&SIGNATURE);
         }
         let is_call =
             |part: &&mut Object<'_>| part.has("functionCall") || part.has("function_call");

@@ -9,7 +9,7 @@ pub(super) fn forget(body: &mut Object<'_>) -> bool {
     }
     for item in body.objects_mut("input") {
         if !item.says("type", "item_reference") {
-            item.remove("id");
+            item.without(&["id"]);
         }
     }
     true
