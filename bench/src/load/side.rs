@@ -47,17 +47,18 @@ impl Bench {
 
     /// Starts the gateway in front of all providers, with client keys on.
     pub(crate) fn gateway(&self) -> Result<Process, Failed> {
-        self.gateway_with("")
+        self.gateway_with("tollgate", "")
     }
 
-    /// Starts one whose configuration says `more`.
-    pub(crate) fn gateway_with(&self, more: &str) -> Result<Process, Failed> {
+    /// Starts one whose configuration says `more`, with files called `name`: others may be running.
+    pub(crate) fn gateway_with(&self, name: &str, more: &str) -> Result<Process, Failed> {
         let address = free_address()?;
-        let (config, data) = (self.file("tollgate.toml"), self.file("data"));
+        let file = |kind| self.file(&format!("{name}.{kind}"));
+        let (config, data) = (file("toml"), file("data"));
         fs::write(&config, self.config() + more)?;
         let listen = address.to_string();
         let args = ["--config", text(&config), "--data-dir", text(&data), "--listen", &listen];
-        Process::start(&self.gateway, &args, address, self.file("gateway.log"), self.pinned)
+        Process::start(&self.gateway, &args, address, file("log"), self.pinned)
     }
 
     fn config(&self) -> String {

@@ -52,7 +52,7 @@ pub(crate) async fn measure(bench: &Bench, effort: &Effort) -> Result<Vec<Row>, 
         provider("refused", refused),
         "[models.pair]\ntargets = [\"failing/m\", \"second/m\"]\n".to_owned(),
     ];
-    let gateway = up(bench.gateway_with(&config.concat())?).await?;
+    let gateway = up(bench.gateway_with("failing", &config.concat())?).await?;
     let bare = bench.bare(second)?;
     let mut rows = moving_on(&bare, &gateway, &notes, effort).await?;
     rows.extend(beside(&gateway, effort).await?);

@@ -317,3 +317,40 @@ where
         self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tollgate_testkit::wrapper_contract;
+
+    use super::*;
+
+    fn line() -> Line {
+        Line::begin(&mut Request::post("/v1/messages").body(()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_body_keeps_the_body_contract() {
+        wrapper_contract(|body| AccessBody { body: Some(body), line: None }).await;
+        let logged = |body| AccessBody { body: Some(body), line: Some(Box::new(line())) };
+        wrapper_contract(logged).await;
+    }
+
+    #[test]
+    fn the_end_is_told_in_the_words_of_the_ledger() {
+        let mut line = line();
+        assert_eq!(line.ending(End::Whole), "complete");
+        assert_eq!(line.ending(End::Left), "cancelled");
+        assert_eq!(line.ending(End::Broken(Class::Timeout)), "timeout");
+        line.status = Some(StatusCode::BAD_REQUEST);
+        assert_eq!(line.ending(End::Whole), "error", "nobody gave it a class");
+        line.class = Some(Class::RateLimit);
+        assert_eq!(line.ending(End::Whole), "rate_limit");
+
+        let line = self::line();
+        line.outcome.ended(None);
+        assert_eq!(line.ending(End::Left), "complete", "the client had all there is");
+        let line = self::line();
+        line.outcome.ended(Some(Class::Overloaded));
+        assert_eq!(line.ending(End::Whole), "overloaded", "the stream's last event says so");
+    }
+}
