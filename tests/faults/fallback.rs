@@ -1,110 +1,53 @@
 //! A first upstream that fails in every way a wire can show, and a second one that is well.
 
-use std::{
-    collections::HashMap,
-    future::{Ready, ready},
-    io,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::Uri;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tollgate_core::{Class, Protocol};
 use tollgate_gateway::{Books, Config, Options, Readiness, SharedState, stack};
 use tollgate_keys::MemoryKeys;
 use tollgate_meter::{Charge, MemoryLedger};
+use tollgate_testkit::{Wire, WireConnector};
 use tollgate_tests::CLIENT_KEY;
 use tollgate_upstream::Upstream;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 
 use crate::{
     gateway::{Seen, answered, read},
     judge::broken,
     lane::{Kind, Lane},
-    wire::{Pipe, is_whole, pipe},
 };
 
-/// What an upstream does with each connection.
-#[derive(Clone, Debug)]
-enum Way {
-    Refuses,
-    Says { bytes: Vec<u8>, then: Then },
+/// What an upstream does with each connection: `None` refuses it.
+type Way = Option<Wire>;
+
+/// Answers a request with these bytes and closes.
+fn says(bytes: impl Into<Bytes>) -> Way {
+    Some(Wire::new().request().write(bytes))
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Then {
-    Close,
-    Stall,
+/// Answers a request with these bytes and then with nothing.
+fn stalls(bytes: impl Into<Bytes>) -> Way {
+    says(bytes).map(Wire::stall)
 }
 
-impl Way {
-    fn says(bytes: impl Into<Vec<u8>>) -> Self {
-        Self::Says { bytes: bytes.into(), then: Then::Close }
-    }
-
-    fn stalls(bytes: impl Into<Vec<u8>>) -> Self {
-        Self::Says { bytes: bytes.into(), then: Then::Stall }
-    }
+/// Two upstreams in memory, `one.test` and another.
+fn hosts(one: Way, two: Way) -> WireConnector {
+    WireConnector::choose(move |uri| match uri.host() {
+        Some(ONE) => one.clone(),
+        _ => two.clone(),
+    })
 }
 
-/// Two upstreams in memory, and how often each was connected to.
-#[derive(Clone, Debug)]
-struct Hosts {
-    ways: Arc<HashMap<&'static str, Way>>,
-    asked: Arc<Mutex<HashMap<String, usize>>>,
-}
+const ONE: &str = "one.test";
 
-impl Hosts {
-    fn new(one: Way, two: Way) -> Self {
-        let ways = HashMap::from([("one.test", one), ("two.test", two)]);
-        Self { ways: Arc::new(ways), asked: Arc::default() }
-    }
-
-    fn asked(&self, host: &str) -> usize {
-        let asked = self.asked.lock().expect("nobody panics while holding this lock");
-        asked.get(host).copied().unwrap_or_default()
-    }
-}
-
-impl Service<Uri> for Hosts {
-    type Response = Pipe;
-    type Error = io::Error;
-    type Future = Ready<io::Result<Pipe>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let host = uri.host().unwrap_or_default();
-        let mut asked = self.asked.lock().expect("as above");
-        *asked.entry(host.to_owned()).or_default() += 1;
-        let Some(Way::Says { bytes, then }) = self.ways.get(host).cloned() else {
-            return ready(Err(io::ErrorKind::ConnectionRefused.into()));
-        };
-        let (near, far) = duplex(1 << 16);
-        tokio::spawn(play(far, bytes, then));
-        ready(Ok(pipe(near)))
-    }
-}
-
-async fn play(mut far: DuplexStream, bytes: Vec<u8>, then: Then) {
-    let mut request = Vec::new();
-    while !is_whole(&request) {
-        match far.read_buf(&mut request).await {
-            Ok(1..) => {}
-            _ => return,
-        }
-    }
-    let sent = far.write_all(&bytes).await;
-    if sent.is_ok() && then == Then::Stall {
-        while let Ok(1..) = far.read_buf(&mut request).await {}
-    }
+/// How often each of the two was connected to.
+fn asked(hosts: &WireConnector) -> (usize, usize) {
+    let (all, one) = (hosts.asked(), |uri: &&Uri| uri.host() == Some(ONE));
+    let first = all.iter().filter(one).count();
+    (first, all.len() - first)
 }
 
 /// A gateway whose alias `m` means two providers of the lane's protocol.
@@ -125,12 +68,12 @@ fn gateway(protocol: Protocol) -> SharedState {
     SharedState::new(config.state(Arc::new(MemoryKeys::new())))
 }
 
-async fn ask(lane: Lane, state: &SharedState, hosts: &Hosts) -> Seen {
+async fn ask(lane: Lane, state: &SharedState, hosts: &WireConnector) -> Seen {
     charged(lane, state, hosts).await.0
 }
 
 /// The answer, and what its attempts were charged.
-async fn charged(lane: Lane, state: &SharedState, hosts: &Hosts) -> (Seen, Vec<Charge>) {
+async fn charged(lane: Lane, state: &SharedState, hosts: &WireConnector) -> (Seen, Vec<Charge>) {
     let (leaf, ledger) = (Upstream::builder().build_on(hosts.clone()), MemoryLedger::new());
     let options = Options { books: Books::Memory(ledger.clone()), ..Options::default() };
     let gateway = stack(state.clone(), Readiness::ready(), options, leaf);
@@ -178,20 +121,20 @@ fn error(lane: Lane, status: u16, headers: &str) -> Way {
         }
         _ => r#"{"error":{"message":"no","type":"server_error","code":null,"param":null}}"#.into(),
     };
-    Way::says(http(status, headers, "application/json", &body))
+    says(http(status, headers, "application/json", &body))
 }
 
 /// Everything that can go wrong before the first content.
 fn before_content(lane: Lane) -> Vec<(&'static str, Way)> {
     let ok = |body: &str| http(200, "", lane.content_type(), body);
     let mut ways = vec![
-        ("connect refused", Way::Refuses),
-        ("reset before the head", Way::says("")),
-        ("reset within the head", Way::says("HTTP/1.1 200 OK\r\ncontent-ty")),
-        ("no status line", Way::says("\u{16}\u{3}\u{1} what\r\n\r\n")),
-        ("stall before the head", Way::stalls("")),
-        ("200, then stall", Way::stalls(begun(lane, ""))),
-        ("200, then an error", Way::says(ok(lane.overloaded()))),
+        ("connect refused", None),
+        ("reset before the head", says("")),
+        ("reset within the head", says("HTTP/1.1 200 OK\r\ncontent-ty")),
+        ("no status line", says("\u{16}\u{3}\u{1} what\r\n\r\n")),
+        ("stall before the head", stalls("")),
+        ("200, then stall", stalls(begun(lane, ""))),
+        ("200, then an error", says(ok(lane.overloaded()))),
         ("429 with a short pause", error(lane, 429, "retry-after: 1\r\n")),
         ("429 with a long pause", error(lane, 429, "retry-after: 3600\r\n")),
         ("429 with milliseconds", error(lane, 429, "retry-after-ms: 20\r\n")),
@@ -200,46 +143,46 @@ fn before_content(lane: Lane) -> Vec<(&'static str, Way)> {
         ("402", error(lane, 402, "")),
         ("403", error(lane, 403, "")),
         ("500", error(lane, 500, "")),
-        ("502 in HTML", Way::says(http(502, "", "text/html", "<html>bad gateway</html>"))),
+        ("502 in HTML", says(http(502, "", "text/html", "<html>bad gateway</html>"))),
         ("503", error(lane, 503, "")),
         ("529", error(lane, 529, "")),
-        ("garbage", Way::says(ok("{\"a\":]"))),
-        ("HTML with status 200", Way::says(http(200, "", "text/html", "<html>moment</html>"))),
-        ("a truncated body", Way::says(cut(lane, &lane.whole()[..9]))),
-        ("an empty 200", Way::says(ok(""))),
+        ("garbage", says(ok("{\"a\":]"))),
+        ("HTML with status 200", says(http(200, "", "text/html", "<html>moment</html>"))),
+        ("a truncated body", says(cut(lane, &lane.whole()[..9]))),
+        ("an empty 200", says(ok(""))),
         (
             "a redirect",
-            Way::says("HTTP/1.1 302 X\r\nlocation: http://x.test/\r\ncontent-length: 0\r\n\r\n"),
+            says("HTTP/1.1 302 X\r\nlocation: http://x.test/\r\ncontent-length: 0\r\n\r\n"),
         ),
     ];
     if lane.streams() {
         let lifecycle = lane.start();
         ways.extend([
-            ("lifecycle events, then stall", Way::stalls(begun(lane, lifecycle))),
-            ("lifecycle events, then a reset", Way::says(cut(lane, lifecycle))),
-            ("lifecycle events, then the end", Way::says(begun(lane, lifecycle))),
+            ("lifecycle events, then stall", stalls(begun(lane, lifecycle))),
+            ("lifecycle events, then a reset", says(cut(lane, lifecycle))),
+            ("lifecycle events, then the end", says(begun(lane, lifecycle))),
         ]);
     }
     if lane.kind == Kind::Stream {
         let error = [lane.start(), lane.ping(), lane.overloaded()].concat();
-        ways.push(("lifecycle events, then an error", Way::says(begun(lane, &error))));
-        ways.push(("malformed events", Way::says(begun(lane, "data: {{{\n\n"))));
+        ways.push(("lifecycle events, then an error", says(begun(lane, &error))));
+        ways.push(("malformed events", says(begun(lane, "data: {{{\n\n"))));
     }
     ways
 }
 
 /// Whatever fails before the first content, the client sees only the second target's answer.
 pub(crate) async fn before_the_first_content(lane: Lane) {
-    let whole = Way::says(begun(lane, &lane.whole()));
+    let whole = says(begun(lane, &lane.whole()));
     for (name, way) in before_content(lane) {
-        let hosts = Hosts::new(way, whole.clone());
+        let hosts = hosts(way, whole.clone());
         let begin = Instant::now();
         let (seen, charges) = charged(lane, &gateway(lane.protocol), &hosts).await;
         assert_eq!((seen.status, seen.text()), (200, lane.whole()), "{lane}: {name}");
         assert_eq!(seen.headers["x-tollgate-target"], "two/m", "{lane}: {name}");
         let attempts = seen.headers["x-tollgate-attempts"].to_str().unwrap_or_default();
         assert!(["2", "3"].contains(&attempts), "{lane}: {name}: {attempts} attempts");
-        assert_eq!(hosts.asked("two.test"), 1, "{lane}: {name}");
+        assert_eq!(asked(&hosts).1, 1, "{lane}: {name}");
         assert!(begin.elapsed() <= Duration::from_secs(310), "{lane}: {name}");
         assert_eq!(seen.ending(), Some(None), "{lane}: {name}");
         assert_eq!(charges.len().to_string(), attempts, "{lane}: {name}: each is charged");
@@ -251,23 +194,23 @@ pub(crate) async fn before_the_first_content(lane: Lane) {
 /// After the first content nobody else is asked: the stream ends in one error event.
 pub(crate) async fn after_the_first_content(lane: Lane) {
     let sent = [lane.start(), lane.content()].concat();
-    let whole = Way::says(begun(lane, &lane.whole()));
-    for way in [Way::says(cut(lane, &sent)), Way::says(begun(lane, &sent))] {
-        let hosts = Hosts::new(way, whole.clone());
+    let whole = says(begun(lane, &lane.whole()));
+    for way in [says(cut(lane, &sent)), says(begun(lane, &sent))] {
+        let hosts = hosts(way, whole.clone());
         let seen = ask(lane, &gateway(lane.protocol), &hosts).await;
         broken(lane, &seen, &sent, Class::ServerError, "upstream_truncated");
-        assert_eq!((hosts.asked("one.test"), hosts.asked("two.test")), (1, 0), "{lane}");
+        assert_eq!(asked(&hosts), (1, 0), "{lane}");
     }
 }
 
 /// The caller's own mistake is told to the caller; nobody else is asked.
 pub(crate) async fn the_callers_mistake(lane: Lane) {
-    let whole = Way::says(begun(lane, &lane.whole()));
+    let whole = says(begun(lane, &lane.whole()));
     for status in [400, 413, 422] {
-        let hosts = Hosts::new(error(lane, status, ""), whole.clone());
+        let hosts = hosts(error(lane, status, ""), whole.clone());
         let seen = ask(lane, &gateway(lane.protocol), &hosts).await;
         assert!((400..500).contains(&seen.status), "{lane}: {status}: {}", seen.status);
-        assert_eq!((hosts.asked("one.test"), hosts.asked("two.test")), (1, 0), "{lane}: {status}");
+        assert_eq!(asked(&hosts), (1, 0), "{lane}: {status}");
     }
 }
 
@@ -275,7 +218,7 @@ pub(crate) async fn the_callers_mistake(lane: Lane) {
 pub(crate) async fn everybody_fails(lane: Lane) {
     const CALLS: usize = 500;
     let way = error(lane, 500, "");
-    let (hosts, state) = (Hosts::new(way.clone(), way), gateway(lane.protocol));
+    let (hosts, state) = (hosts(way.clone(), way), gateway(lane.protocol));
     let leaf = Upstream::builder().build_on(hosts.clone());
     let gateway = stack(state, Readiness::ready(), Options::default(), leaf);
     for _ in 0..CALLS {
@@ -284,16 +227,14 @@ pub(crate) async fn everybody_fails(lane: Lane) {
                 .await;
         assert!(seen.status >= 429, "{lane}: {}", seen.status);
     }
-    let asked = hosts.asked("one.test") + hosts.asked("two.test");
+    let asked = hosts.asked().len();
     assert!(asked <= CALLS * 6 / 5, "{lane}: {asked} requests for {CALLS} calls");
 }
 
 /// A 429 of everybody is the caller's 429, with the shortest pause.
 pub(crate) async fn everybody_limits(lane: Lane) {
-    let hosts = Hosts::new(
-        error(lane, 429, "retry-after: 3600\r\n"),
-        error(lane, 429, "retry-after: 1800\r\n"),
-    );
+    let hosts =
+        hosts(error(lane, 429, "retry-after: 3600\r\n"), error(lane, 429, "retry-after: 1800\r\n"));
     let state = gateway(lane.protocol);
     let seen = ask(lane, &state, &hosts).await;
     let pause = seen.headers["retry-after"].to_str().unwrap_or_default().to_owned();

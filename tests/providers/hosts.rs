@@ -31,7 +31,8 @@ async fn echoed(text: &str, request: Request<Full<bytes::Bytes>>) -> (Received, 
 }
 
 fn header(received: &Received) -> String {
-    let shown = received.headers.get("x-amz-security-token").or(received.headers.get("api-key"));
+    let shown = ["x-amz-security-token", "api-key", "authorization"];
+    let shown = shown.iter().find_map(|name| received.headers.get(*name));
     shown.map_or("none", |value| value.to_str().unwrap()).to_owned()
 }
 
@@ -97,8 +98,8 @@ async fn bedrock_is_shown_a_key_where_there_is_one() {
 
 /// A table of Vertex AI, and the service its tokens are of.
 async fn vertex(credentials: impl Fn(String) -> String) -> (String, Upstream, impl Drop) {
-    let tokens =
-        Upstream::always(Answer::json(200, "{\"access_token\":\"t1\",\"expires_in\":3599}"));
+    let answer = format!("{{\"access_token\":\"{SECRET}\",\"expires_in\":3599}}");
+    let tokens = Upstream::always(Answer::json(200, answer));
     let (address, guard) = tokens.clone().serve().await.unwrap();
     let account = serde_json::json!({
         "type": "service_account",
@@ -124,7 +125,8 @@ async fn vertex_is_shown_an_accounts_token_in_both_protocols() {
     ] {
         let (received, seen, logged) = echoed(&table, request).await;
         assert_eq!(received.uri, path.as_str());
-        assert_eq!(received.headers["authorization"], "Bearer t1");
+        assert_eq!(received.headers["authorization"], format!("Bearer {SECRET}").as_str());
+        assert!(seen.text.contains("Bearer ***"), "it was echoed: {}", seen.text);
         assert!(!received.headers.contains_key("x-goog-api-key"));
         assert_kept(&received, &seen, &logged);
         assert!(!format!("{} {logged}", seen.text).contains("PRIVATE KEY"));
@@ -142,7 +144,7 @@ async fn an_account_is_read_from_a_file_which_is_watched() {
     };
     let (table, tokens, _guard) = vertex(write).await;
     let (received, ..) = echoed(&table, contents("vertex")).await;
-    assert_eq!(received.headers["authorization"], "Bearer t1");
+    assert_eq!(received.headers["authorization"], format!("Bearer {SECRET}").as_str());
     assert_eq!(tokens.received().len(), 1);
     assert_eq!(
         crate::gateway::config(&table.replace("URL", "http://h")).files,

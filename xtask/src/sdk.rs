@@ -58,6 +58,7 @@ const PYTHONS: [Python; 3] = [
             "test_anthropic.py",
             "test_gemini.py",
             "test_matrix.py",
+            "test_failover.py",
             "test_recordings.py",
         ],
     },

@@ -57,7 +57,7 @@ impl Ask {
         };
         let mut messages: Vec<_> = (0..turns).map(said).collect();
         messages.push(last("[[sim:say:paid]]"));
-        Self::new(APART, &messages, false)
+        Self::new(&text_of(APART), &messages, false)
     }
 
     /// A question about one base64 image of about `bytes` bytes, answered by a short JSON.
@@ -72,12 +72,17 @@ impl Ask {
             json!({"role": "assistant", "content": "The one at the river."}),
             last("[[sim:say:paid]]"),
         ];
-        Self::new(APART, &messages, false)
+        Self::new(&text_of(APART), &messages, false)
     }
 
     /// A short question answered by a stream as the marker says.
     pub(crate) fn stream(provider: &str, marker: &str) -> Self {
-        Self::new(provider, &[last(marker)], true)
+        Self::named(&text_of(provider), marker)
+    }
+
+    /// The same of a model by its whole name.
+    pub(crate) fn named(model: &str, marker: &str) -> Self {
+        Self::new(model, &[last(marker)], true)
     }
 
     /// A short question of a client of another protocol, answered by a stream as the marker says.
@@ -110,8 +115,8 @@ impl Ask {
         Self { uri, headers, body: body.to_string().into(), end: end.as_bytes() }
     }
 
-    fn new(provider: &str, messages: &[Value], stream: bool) -> Self {
-        let mut body = json!({"messages": messages, "model": format!("{provider}/sim-text")});
+    fn new(model: &str, messages: &[Value], stream: bool) -> Self {
+        let mut body = json!({"messages": messages, "model": model});
         if stream {
             body["stream"] = true.into();
         }
@@ -132,6 +137,11 @@ impl Ask {
         *request.headers_mut() = self.headers.clone();
         request
     }
+}
+
+/// A provider's model that echoes.
+fn text_of(provider: &str) -> String {
+    format!("{provider}/sim-text")
 }
 
 fn headers() -> HeaderMap {

@@ -37,8 +37,8 @@ struct Options {
     /// Fail when a gate is missed.
     #[arg(long)]
     gate: bool,
-    /// Only what has this in its name: json, latency, stream, slow, start or
-    /// translated.
+    /// Only what has this in its name: json, latency, stream, slow,
+    /// failing, start or translated.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// The gateway. Default: `tollgate` beside this program.

@@ -1,5 +1,6 @@
 //! What is measured.
 
+mod failing;
 mod json;
 mod latency;
 mod slow;
@@ -62,6 +63,9 @@ pub(crate) async fn all(
     }
     if wanted("slow") {
         show(&mut rows, slow::measure(&apart, effort).await?);
+    }
+    if wanted("failing") {
+        show(&mut rows, failing::measure(bench, effort).await?);
     }
     if wanted("start") {
         show(&mut rows, start::measure(bench, effort).await?);

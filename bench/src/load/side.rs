@@ -47,29 +47,28 @@ impl Bench {
 
     /// Starts the gateway in front of all providers, with client keys on.
     pub(crate) fn gateway(&self) -> Result<Process, Failed> {
+        self.gateway_with("tollgate", "")
+    }
+
+    /// Starts one whose configuration says `more`, with files called `name`: others may be running.
+    pub(crate) fn gateway_with(&self, name: &str, more: &str) -> Result<Process, Failed> {
         let address = free_address()?;
-        let (config, data) = (self.file("tollgate.toml"), self.file("data"));
-        fs::write(&config, self.config())?;
+        let file = |kind| self.file(&format!("{name}.{kind}"));
+        let (config, data) = (file("toml"), file("data"));
+        fs::write(&config, self.config() + more)?;
         let listen = address.to_string();
         let args = ["--config", text(&config), "--data-dir", text(&data), "--listen", &listen];
-        Process::start(&self.gateway, &args, address, self.file("gateway.log"), self.pinned)
+        Process::start(&self.gateway, &args, address, file("log"), self.pinned)
     }
 
     fn config(&self) -> String {
-        let provider = |name: &str, kind: &str, base_url: String, protocol: &str| {
-            format!(
-                "[providers.{name}]\nkind = \"{kind}-compatible\"\nbase_url = \"http://{base_url}\"\n\
-                 protocols = [\"{protocol}\"]\napi_key = \"sk-bench-upstream-0123456789\"\n\n"
-            )
-        };
-        let openai =
-            |name, at: SocketAddr, protocol| provider(name, "openai", format!("{at}/v1"), protocol);
+        let at = self.apart;
         [
             format!("[[keys]]\nname = \"bench\"\nkey = \"{KEY}\"\n\n"),
-            openai(APART, self.apart, "openai-chat"),
-            openai(TOGETHER, self.together, "openai-chat"),
-            openai(RESPONSES, self.apart, "openai-responses"),
-            provider(MESSAGES, "anthropic", self.apart.to_string(), "anthropic-messages"),
+            provider(APART, self.apart),
+            provider(TOGETHER, self.together),
+            speaking(RESPONSES, "openai", &format!("{at}/v1"), "openai-responses"),
+            speaking(MESSAGES, "anthropic", &at.to_string(), "anthropic-messages"),
         ]
         .concat()
     }
@@ -77,6 +76,19 @@ impl Bench {
     fn file(&self, name: &str) -> PathBuf {
         self.files.join(name)
     }
+}
+
+/// The configuration of a provider at this address.
+pub(crate) fn provider(name: &str, at: SocketAddr) -> String {
+    speaking(name, "openai", &format!("{at}/v1"), "openai-chat")
+}
+
+/// One of a kind that speaks one protocol.
+fn speaking(name: &str, kind: &str, base_url: &str, protocol: &str) -> String {
+    format!(
+        "[providers.{name}]\nkind = \"{kind}-compatible\"\nbase_url = \"http://{base_url}\"\n\
+         protocols = [\"{protocol}\"]\napi_key = \"sk-bench-upstream-0123456789\"\n\n"
+    )
 }
 
 impl Drop for Bench {

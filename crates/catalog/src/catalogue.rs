@@ -8,6 +8,7 @@ use tollgate_core::{Caps, Decimal};
 use crate::{
     Date, Document, Model, PriceFileError, Rates, Schedule,
     builtin::{self, Hit},
+    memo::Memo,
     model::{Prices, Text},
     pattern::Pattern,
 };
@@ -64,6 +65,8 @@ struct Inner {
     tool_fees: BTreeMap<Text, Prices>,
     providers: BTreeMap<Text, Overlay>,
     free: BTreeSet<String>,
+    /// What was found before.
+    found: Memo,
 }
 
 /// What is laid over a provider's built-in models.
@@ -279,6 +282,11 @@ impl Catalogue {
     pub fn find(&self, provider: &str, name: &str) -> Option<Found> {
         let provider = Self::provider_key(provider);
         self.find_listed(provider, name).or_else(|| self.find_matched(provider, name))
+    }
+
+    /// The same, remembered: charges name the same models again and again.
+    pub(crate) fn row(&self, provider: &str, name: &str) -> Option<Arc<Found>> {
+        self.0.found.get_or(provider, name, || self.find(provider, name))
     }
 
     /// What routing and translation ask of the model of this name at a provider: what is known of

@@ -1,6 +1,6 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
-use tollgate_core::{Decimal, InTokens, Money, OutTokens, Ttl, Usage};
+use tollgate_core::{Decimal, InTokens, Money, Ttl, Usage};
 
 use crate::{Catalogue, Component, Model, Occasion, Per};
 
@@ -16,35 +16,35 @@ pub(crate) struct Counted {
 
 /// The tokens by the component they would be billed as if each were listed.
 pub(crate) fn tokens(usage: &Usage) -> impl Iterator<Item = (Component, u64)> {
-    let mut all = Vec::with_capacity(16);
-    let mut add = |component, count: Option<u64>| all.extend(count.map(|n| (component, n)));
-    let InTokens { text, image, audio, video, document } = usage.prompt;
-    add(Component::Input, text);
-    add(Component::Input, document);
-    add(Component::ImageIn, image);
-    add(Component::AudioIn, audio);
-    add(Component::VideoIn, video);
-    add(Component::Input, usage.tool_in);
-    let InTokens { text, image, audio, video, document } = usage.read;
-    add(Component::CacheRead, text);
-    add(Component::CacheRead, document);
-    add(Component::CacheRead, video);
-    add(Component::CacheReadImage, image);
-    add(Component::CacheReadAudio, audio);
-    for (ttl, tokens) in &usage.write {
+    use Component as C;
+    let (prompt, read, output) = (&usage.prompt, &usage.read, &usage.output);
+    let before = [
+        (C::Input, prompt.text),
+        (C::Input, prompt.document),
+        (C::ImageIn, prompt.image),
+        (C::AudioIn, prompt.audio),
+        (C::VideoIn, prompt.video),
+        (C::Input, usage.tool_in),
+        (C::CacheRead, read.text),
+        (C::CacheRead, read.document),
+        (C::CacheRead, read.video),
+        (C::CacheReadImage, read.image),
+        (C::CacheReadAudio, read.audio),
+    ];
+    let written = usage.write.iter().flat_map(|(ttl, tokens)| {
         let InTokens { text, image, audio, video, document } = *tokens;
-        for part in [text, image, audio, video, document] {
-            add(write(*ttl), part);
-        }
-    }
-    let OutTokens { text, image, audio, video } = usage.output;
-    add(Component::Output, text);
-    add(Component::ImageOut, image);
-    add(Component::AudioOut, audio);
-    add(Component::VideoOut, video);
-    add(Component::Reasoning, usage.reasoning);
-    add(Component::Citation, usage.citation);
-    all.into_iter()
+        [text, image, audio, video, document].map(|part| (write(*ttl), part))
+    });
+    let after = [
+        (C::Output, output.text),
+        (C::ImageOut, output.image),
+        (C::AudioOut, output.audio),
+        (C::VideoOut, output.video),
+        (C::Reasoning, usage.reasoning),
+        (C::Citation, usage.citation),
+    ];
+    let all = before.into_iter().chain(written).chain(after);
+    all.filter_map(|(component, count)| Some((component, count?)))
 }
 
 fn write(ttl: Ttl) -> Component {

@@ -78,6 +78,7 @@ mod document;
 mod error;
 mod habits;
 mod litellm;
+mod memo;
 mod model;
 mod occasion;
 mod pattern;

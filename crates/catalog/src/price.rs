@@ -82,19 +82,19 @@ fn select(
     asked: &str,
     usage: &Usage,
     bill: &mut Bill,
-) -> Option<Found> {
+) -> Option<Arc<Found>> {
     let key = Catalogue::provider_key(provider);
     if catalogue.is_free(provider) || catalogue.is_free(key) {
-        return Some(free(provider, usage.served.model.as_deref().unwrap_or(asked)));
+        return Some(Arc::new(free(provider, usage.served.model.as_deref().unwrap_or(asked))));
     }
-    let row = catalogue.find(key, asked);
+    let row = catalogue.row(key, asked);
     let keep =
         |row: &Found, served: &str| row.origin == Origin::Configured || is_short_for(served, asked);
     let found = match (row, usage.served.model.as_deref()) {
         (Some(row), Some(served)) if !keep(&row, served) => {
-            catalogue.find(key, served).or(Some(row))
+            catalogue.row(key, served).or(Some(row))
         }
-        (None, Some(served)) => catalogue.find(key, served),
+        (None, Some(served)) => catalogue.row(key, served),
         (row, _) => row,
     };
     if !found.as_ref().is_some_and(|found| found.model.is_priced()) {
@@ -107,8 +107,10 @@ fn select(
 /// `eu/gpt-4o`, `us.anthropic.claude-opus-5` and `model:free` only the asked id names the row.
 fn is_short_for(served: &str, asked: &str) -> bool {
     let after = |at: usize| matches!(asked.as_bytes().get(at), None | Some(b'-' | b':' | b'@'));
+    if served.is_empty() || served.len() > asked.len() {
+        return false;
+    }
     match asked.find(served) {
-        _ if served.is_empty() => false,
         Some(0) => asked[served.len()..].starts_with(':'),
         Some(at) => matches!(asked.as_bytes()[at - 1], b'.' | b'/') && after(at + served.len()),
         None => false,
@@ -309,9 +311,12 @@ fn product(
         Per::ThousandUses => 3,
         Per::Session | Per::Unit => 0,
     };
-    let dollars = Money::new(rate).times(quantity)?;
-    let dollars = if factor == Decimal::ONE { dollars } else { dollars.times(factor)? };
-    dollars.times(Decimal::new(1, shift))
+    let each = Money::new(rate);
+    let each = if factor == Decimal::ONE { each } else { each.times(factor)? };
+    match Decimal::try_from_i128_with_scale(quantity.mantissa(), quantity.scale() + shift) {
+        Ok(shifted) => each.times(shifted),
+        Err(_) => each.times(quantity)?.times(Decimal::new(1, shift)),
+    }
 }
 
 fn provenance(

@@ -219,8 +219,13 @@ fn served_by(served: &ServedAs, occasion: &Occasion) -> ServedBy {
 fn is_assumed(served: &ServedAs, occasion: &Occasion) -> bool {
     let silent =
         served.tier.is_none() && served.traffic.is_none() && occasion.served_tier.is_none();
-    let asked = occasion.requested_tier.as_deref();
-    silent && asked.is_some_and(|tier| !matches!(tier, "auto" | "default" | "standard"))
+    let asked = occasion.requested_tier.as_deref().map(str::to_ascii_lowercase);
+    silent && asked.is_some_and(|tier| !is_standard(tier.trim_start_matches("service_tier_")))
+}
+
+/// Whether a request that says this asks for no tier of its own.
+fn is_standard(tier: &str) -> bool {
+    matches!(tier, "auto" | "default" | "standard" | "standard_only" | "unspecified")
 }
 
 fn modifiers(model: &Model, usage: &Usage, occasion: &Occasion) -> Vec<(String, Decimal)> {

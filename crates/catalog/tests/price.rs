@@ -158,6 +158,23 @@ fn only_the_tier_that_was_served_is_billed() {
 }
 
 #[test]
+fn who_asks_for_no_tier_of_its_own_gets_the_standard_one() {
+    for (tier, assumed) in [
+        ("auto", false),
+        ("default", false),
+        ("standard_only", false),
+        ("SERVICE_TIER_STANDARD", false),
+        ("service_tier_unspecified", false),
+        ("flex", true),
+        ("SERVICE_TIER_PRIORITY", true),
+    ] {
+        let asked = Occasion { requested_tier: Some(tier.to_owned()), ..Occasion::default() };
+        let bill = price(&Catalogue::builtin(), "openai", "gpt-5", &text(1000, 0), &asked);
+        assert_eq!(bill.marks.contains(&Mark::TierAssumed), assumed, "{tier}");
+    }
+}
+
+#[test]
 fn provisioned_capacity_is_paid_for_already() {
     let mut usage = text(1000, 10);
     usage.served.traffic = Some("PROVISIONED_THROUGHPUT".to_owned());

@@ -1,5 +1,4 @@
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
@@ -7,6 +6,8 @@ use std::{
     },
     time::{Duration, Instant},
 };
+
+use hashbrown::HashMap;
 
 use crate::{Class, Target};
 

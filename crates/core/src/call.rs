@@ -232,6 +232,9 @@ pub struct CallFacts {
     /// The end user, where the request names one (OpenAI's `safety_identifier` or `user`,
     /// Anthropic's `metadata.user_id`). At most 256 bytes.
     pub user: Option<Box<str>>,
+    /// The service tier asked for, in the protocol's own word (`service_tier`; Gemini's
+    /// `serviceTier`). At most 64 bytes. What is billed is the one that was served.
+    pub service_tier: Option<Box<str>>,
     /// What the request needs of a target.
     pub needs: Needs,
 }
@@ -258,6 +261,7 @@ impl Call {
             stream_usage: false,
             asks_cost: false,
             user: None,
+            service_tier: None,
             needs: Needs::default(),
         }
         .into()

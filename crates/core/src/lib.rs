@@ -41,6 +41,7 @@
 //! | [`Served`] | response | unknown |
 //! | [`Refusal`] | response | – |
 //! | [`Failure`] | response | classified from status and body |
+//! | [`Shown`] | response | the upstream was shown nothing else |
 
 mod allowed;
 mod attempt;
@@ -71,7 +72,7 @@ pub use self::{
     plan::{Plan, PlanStep, Skip, Skipped},
     principal::{KeyId, Principal},
     reply::Reply,
-    secret::Secret,
+    secret::{Secret, Shown},
     target::{Target, Transport},
     usage::{InTokens, OutTokens, Prediction, Quality, Reported, ServedAs, Ttl, Usage},
 };

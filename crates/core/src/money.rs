@@ -79,7 +79,7 @@ impl Money {
     ///
     /// [`MoneyError::Overflow`] when the sum cannot be held exactly.
     pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
-        let (a, b) = (self.0.normalize(), other.0.normalize());
+        let (a, b) = (self.0, other.0);
         let scale = a.scale().max(b.scale());
         let sum = raised(a, scale).zip(raised(b, scale)).and_then(|(a, b)| a.checked_add(b));
         fitted(sum.ok_or(MoneyError::Overflow)?, scale).map(Self)
@@ -100,9 +100,13 @@ impl Money {
     ///
     /// [`MoneyError::Overflow`] when the product cannot be held exactly.
     pub fn times(self, factor: Decimal) -> Result<Self, MoneyError> {
-        let (a, b) = (self.0.normalize(), factor.normalize());
-        let product = a.mantissa().checked_mul(b.mantissa()).ok_or(MoneyError::Overflow)?;
-        fitted(product, a.scale() + b.scale()).map(Self)
+        // Zeros at the end matter only where there is no place for them.
+        if let Some(product) = self.0.mantissa().checked_mul(factor.mantissa()) {
+            return fitted(product, self.0.scale() + factor.scale()).map(Self);
+        }
+        let factor = factor.normalize();
+        let product = self.0.mantissa().checked_mul(factor.mantissa());
+        fitted(product.ok_or(MoneyError::Overflow)?, self.0.scale() + factor.scale()).map(Self)
     }
 
     /// The sum of all; nothing when there are none.

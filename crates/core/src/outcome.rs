@@ -1,5 +1,8 @@
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -10,6 +13,8 @@ struct Cells {
     first_content: OnceLock<Duration>,
     ended: OnceLock<Option<Class>>,
     cost: Mutex<Option<Option<Money>>>,
+    input: AtomicU64,
+    output: AtomicU64,
 }
 
 /// How a call went: shared cells, each set once, filled while the response body passes.
@@ -39,6 +44,17 @@ impl Outcome {
         let mut sum = self.0.cost.lock().unwrap_or_else(PoisonError::into_inner);
         let before = sum.unwrap_or(Some(Money::ZERO));
         *sum = Some(before.zip(cost).and_then(|(before, cost)| before.plus(cost).ok()));
+    }
+
+    /// Adds the tokens an attempt used: everything in the prompt, and everything put out.
+    pub fn uses(&self, input: u64, output: u64) {
+        self.0.input.fetch_add(input, Relaxed);
+        self.0.output.fetch_add(output, Relaxed);
+    }
+
+    /// The tokens of all attempts together, as far as they were settled: input and output.
+    pub fn tokens(&self) -> (u64, u64) {
+        (self.0.input.load(Relaxed), self.0.output.load(Relaxed))
     }
 
     /// What the attempts cost together, as far as they were settled: `Some(None)` where the cost of

@@ -36,6 +36,11 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A secret the upstream was shown that nobody further out knew, such as an access token fetched on
+/// the way: a fact on the response, for whoever masks echoes. Whoever masks takes it off.
+#[derive(Clone, Debug)]
+pub struct Shown(pub Secret);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
+use hashbrown::HashMap;
 
 use crate::{KeyHash, KeyRecord, KeyStore};
 

@@ -68,14 +68,10 @@ impl Facts {
         self.target.as_ref().map_or(self.call.protocol, |target| target.protocol)
     }
 
-    /// What an estimate may build on.
-    pub(crate) fn sent(&self) -> Sent {
-        Sent {
-            input_bytes: self.prompt.bytes(),
-            output_limit: self.call.output_limit,
-            candidates: self.call.candidates,
-            hidden_reasoning: 0,
-        }
+    /// The model that is asked, in the upstream's spelling where it is known.
+    fn model(&self) -> &str {
+        let target = self.target.as_deref().map(|target| &*target.model);
+        target.filter(|model| !model.is_empty()).or(self.call.model.as_deref()).unwrap_or_default()
     }
 
     /// How an attempt ended of which nobody wanted the rest.
@@ -97,6 +93,17 @@ impl<L: Ledger, P: Prices> Account<L, P> {
         Self { facts, outcome, span, layer }
     }
 
+    /// What an estimate may build on.
+    pub(crate) fn sent(&self) -> Sent {
+        let Facts { call, prompt, .. } = &self.facts;
+        Sent {
+            input_bytes: prompt.bytes(),
+            output_limit: call.output_limit,
+            candidates: call.candidates,
+            hidden_reasoning: self.layer.settings.thinking.usual(self.facts.model()),
+        }
+    }
+
     /// What a usage costs.
     pub(crate) fn cost(&self, usage: &Usage) -> Option<Money> {
         let target = self.facts.target.as_deref()?;
@@ -107,7 +114,8 @@ impl<L: Ledger, P: Prices> Account<L, P> {
     /// When an attempt ended that took so long.
     fn occasion(&self, took: Duration) -> Occasion {
         let completed_at = seconds(self.facts.at + took);
-        Occasion { completed_at, ..Occasion::default() }
+        let requested_tier = self.facts.call.service_tier.as_deref().map(str::to_owned);
+        Occasion { completed_at, requested_tier, ..Occasion::default() }
     }
 
     /// Settles an attempt that cost nothing: it was refused, or failed before any content.
@@ -121,6 +129,9 @@ impl<L: Ledger, P: Prices> Account<L, P> {
             Quality::Absent => Bill::Unknown,
             _ => Bill::Priced,
         };
+        if let (Quality::Exact, Some(tokens)) = (usage.quality, usage.reasoning) {
+            self.layer.settings.thinking.told(self.facts.model(), tokens);
+        }
         self.settle(ending, usage, bill)
     }
 
@@ -143,6 +154,8 @@ impl<L: Ledger, P: Prices> Account<L, P> {
             _ => priced.as_ref().and_then(|priced| priced.cost()),
         };
         outcome.costs(cost);
+        let input = usage.prompt_total().saturating_add(usage.tool_in.unwrap_or(0));
+        outcome.uses(input, usage.output_total());
         let charge = Charge {
             call: facts.call.id,
             attempt: facts.attempt.number(),
@@ -154,6 +167,7 @@ impl<L: Ledger, P: Prices> Account<L, P> {
             operation: facts.call.operation,
             stream: facts.call.stream,
             asked: facts.call.model.clone(),
+            asked_tier: facts.call.service_tier.clone(),
             target: facts.target,
             status: facts.head.map(|(status, _)| status.as_u16()),
             ending,

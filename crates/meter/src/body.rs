@@ -304,7 +304,7 @@ impl<L: Ledger, P: Prices> Reading<L, P> {
         }
         let shown = if self.is_left { Ending::Cancelled } else { ending };
         let settled = match &mut self.meter {
-            Some(meter) => match meter.usage(ending, || account.facts.sent()) {
+            Some(meter) => match meter.usage(ending, || account.sent()) {
                 Some(usage) => account.used(shown, usage),
                 None => account.free(shown),
             },

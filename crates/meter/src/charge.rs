@@ -30,6 +30,9 @@ pub struct Charge {
     pub stream: bool,
     /// The model as the client named it.
     pub asked: Option<Box<str>>,
+    /// The service tier that was asked for. The one that was served, and is billed, is in the
+    /// usage; where the answer is silent the standard one is billed, and the price marked.
+    pub asked_tier: Option<Box<str>>,
     /// Who was asked. `None`: the layer stands alone and was not told.
     pub target: Option<Arc<Target>>,
     /// The status of the answer's head; `None` where there was none.
@@ -110,6 +113,7 @@ impl Charge {
             operation,
             stream: false,
             asked: None,
+            asked_tier: None,
             target: None,
             status: None,
             ending: Ending::Complete,

@@ -154,6 +154,9 @@ impl<L: Ledger, P: Prices> Calling<L, P> {
         if meter.as_ref().is_none_or(Meter::is_stream) {
             account.facts.prompt.let_go();
         }
+        if let Some(sound) = meter.as_ref().and_then(Meter::sound) {
+            head.extensions.insert(sound);
+        }
         let left = announced(&head.headers);
         if meter.as_ref().is_some_and(Meter::changes_length) {
             head.headers.remove(header::CONTENT_LENGTH);
@@ -180,7 +183,7 @@ impl<L: Ledger, P: Prices> Drop for Calling<L, P> {
             _ if !self.is_sent || matches!(ending, Ending::Failed(_)) => account.free(ending),
             Some(_) => {
                 let forwarded = Forwarded::new(account.facts.protocol());
-                let usage = forwarded.estimate(Usage::default(), &account.facts.sent());
+                let usage = forwarded.estimate(Usage::default(), &account.sent());
                 account.used(ending, usage)
             }
             None => account.unread(ending),

@@ -4,7 +4,7 @@ use tollgate_core::Target;
 use tollgate_wire::Inspect;
 use tower_layer::Layer;
 
-use crate::{Background, Meter, drain::Drains};
+use crate::{Background, Meter, drain::Drains, thinking::Thinking};
 
 /// Layer of [`Meter`], which records one [`Charge`](crate::Charge) for each attempt. See the
 /// [module](crate).
@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) target: Option<Arc<Target>>,
     pub(crate) inspect: Inspect,
     pub(crate) drains: Option<Drains>,
+    /// Shared by all clones: what one answer tells, the estimate of another may need.
+    pub(crate) thinking: Arc<Thinking>,
 }
 
 impl<L, P> MeterLayer<L, P> {

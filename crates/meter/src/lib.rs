@@ -117,6 +117,7 @@ mod prices;
 mod prompt;
 mod service;
 mod span;
+mod thinking;
 
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use memchr::memmem;
 use tollgate_core::{Call, Class, Frames, Operation, Protocol, Quality, StreamError, Usage};
-use tollgate_sse::{Decoder, Framing, Media, Tail};
+use tollgate_sse::{Decoder, Framing, Media, Sound, Tail};
 use tollgate_wire::{
     Automaton, Seen, dialect,
     json::{self, Object},
@@ -82,6 +82,14 @@ impl Meter {
         matches!(self.kind, Kind::Events(_))
     }
 
+    /// Tells whoever reads after us what we have found of a JSON answer.
+    pub(crate) fn sound(&self) -> Option<Sound> {
+        match &self.kind {
+            Kind::Whole(whole) => Some(whole.sound.clone()),
+            Kind::Events(_) => None,
+        }
+    }
+
     /// Whether the length of what leaves is not that of what comes.
     pub(crate) fn changes_length(&self) -> bool {
         match &self.kind {
@@ -101,6 +109,9 @@ impl Meter {
         match &mut self.kind {
             Kind::Whole(whole) => {
                 self.reader.part(&frame);
+                if self.reader.is_sound() {
+                    whole.sound.vouch(&frame);
+                }
                 whole.frame(frame, &mut self.forwarded, out)
             }
             Kind::Events(events) => {
@@ -205,6 +216,8 @@ struct Whole {
     has_begun: bool,
     /// It is too large to be kept; or its text was counted.
     is_counted: bool,
+    /// Tells others that the answer is what it should be.
+    sound: Sound,
 }
 
 impl Whole {
@@ -215,7 +228,8 @@ impl Whole {
 
     fn new(held: bool, speaks: bool) -> Self {
         let frames = Vec::new();
-        Self { frames, size: 0, held, speaks, has_begun: false, is_counted: false }
+        let sound = Sound::new();
+        Self { frames, size: 0, held, speaks, has_begun: false, is_counted: false, sound }
     }
 
     fn frame(

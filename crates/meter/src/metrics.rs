@@ -1,9 +1,9 @@
 use std::{
-    collections::HashMap,
     sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
+use hashbrown::HashMap;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_recorder};
 use tollgate_core::{Money, Target, Usage};
 

@@ -65,16 +65,16 @@ mod on {
                 gen_ai.operation.name = operation,
                 gen_ai.provider.name = target.map(|target| provider(&target.kind)),
                 gen_ai.request.model = model,
-                gen_ai.request.max_tokens = facts.call.output_limit,
+                gen_ai.request.max_tokens = facts.call.output_limit.map(whole),
                 gen_ai.response.model = Empty,
                 gen_ai.usage.input_tokens = Empty,
                 gen_ai.usage.output_tokens = Empty,
                 server.address = target.and_then(|target| target.base_url.host()),
-                server.port = target.and_then(|target| target.base_url.port_u16()),
+                server.port = target.and_then(|target| target.base_url.port_u16()).map(i64::from),
                 http.response.status_code = Empty,
                 error.type = Empty,
                 tollgate.call.id = %facts.call.id,
-                tollgate.attempt = facts.attempt.number(),
+                tollgate.attempt = i64::from(facts.attempt.number()),
                 tollgate.usage.quality = Empty,
                 tollgate.cost.usd = Empty,
             );
@@ -96,12 +96,12 @@ mod on {
             }
             if charge.tells_usage() {
                 let input = usage.prompt_total().saturating_add(usage.tool_in.unwrap_or(0));
-                self.0.record("gen_ai.usage.input_tokens", input);
-                self.0.record("gen_ai.usage.output_tokens", usage.output_total());
+                self.0.record("gen_ai.usage.input_tokens", whole(input));
+                self.0.record("gen_ai.usage.output_tokens", whole(usage.output_total()));
                 self.0.record("tollgate.usage.quality", charge.quality_word());
             }
             if let Some(status) = charge.status {
-                self.0.record("http.response.status_code", status);
+                self.0.record("http.response.status_code", i64::from(status));
             }
             if let Some(cost) = charge.cost {
                 self.0.record("tollgate.cost.usd", tracing::field::display(cost));
@@ -113,6 +113,11 @@ mod on {
                 self.0.record("otel.status_code", "ERROR");
             }
         }
+    }
+
+    /// A number as OpenTelemetry has them: of an unsigned one exporters make a text.
+    fn whole(n: u64) -> i64 {
+        i64::try_from(n).unwrap_or(i64::MAX)
     }
 
     /// What is done, with which model.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use common::{ALL, Bench, CHAT, GEMINI, MESSAGES, PRICE, RESPONSES, cost, post, price, target};
 use http::StatusCode;
 use http_body_util::BodyExt;
+use tollgate_catalog::Mark;
 use tollgate_core::{
     Attempt, Cause, Class, Ending as Ended, Failure, KeyId, Outcome, Principal, Protocol, Quality,
     Refusal, Sent,
@@ -300,6 +301,41 @@ async fn a_client_that_leaves_a_json_answer_pays_an_estimate() {
     let charge = bench.leave(CHAT.asking(), 1).await;
     assert_eq!(charge.ending, Ending::Cancelled);
     assert!(estimated(&charge) && charge.usage.output_total() == 15);
+}
+
+#[tokio::test]
+async fn the_tier_that_was_asked_for_is_told_and_marks_a_price_whose_answer_is_silent() {
+    let request = r#"{"model":"m","messages":[],"service_tier":"flex"}"#;
+    let served = CHAT.json.replacen('{', r#"{"service_tier":"default","#, 1);
+    for (answer, assumed) in [(CHAT.json.to_owned(), true), (served, false)] {
+        let bench = Bench::new(&CHAT, Answer::json(200, answer));
+        let (_, charge) = bench.whole(post(CHAT.path, request)).await;
+        assert_eq!(charge.asked_tier.as_deref(), Some("flex"));
+        assert_eq!(charge.priced.unwrap().marks.contains(&Mark::TierAssumed), assumed);
+    }
+    let bench = Bench::new(&CHAT, Answer::json(200, CHAT.json));
+    assert_eq!(bench.whole(CHAT.asking()).await.1.asked_tier, None);
+}
+
+#[tokio::test]
+async fn reasoning_nobody_saw_is_estimated_by_what_the_model_told_before() {
+    let told = CHAT.json.replace(
+        r#""prompt_tokens_details""#,
+        r#""completion_tokens_details":{"reasoning_tokens":15},"prompt_tokens_details""#,
+    );
+    let broken = || Answer::sse(CHAT.first(2).reset());
+    let upstream = Upstream::queue([broken(), Answer::json(200, told), broken()]);
+    let bench = Bench::of(upstream, |layer| layer.target(CHAT.target()));
+    for request in [CHAT.asking_stream(), CHAT.asking(), CHAT.asking_stream()] {
+        let _ = bench.ask(request).await.into_body().collect().await;
+    }
+    let charges = bench.ledger.charges();
+    let reasoning: Vec<_> = charges.iter().map(|charge| charge.usage.reasoning).collect();
+    assert_eq!(reasoning, [None, Some(15), Some(15)], "nothing is known before the first answer");
+    assert!(estimated(&charges[0]) && estimated(&charges[2]));
+    let more = charges[2].cost.unwrap().minus(charges[0].cost.unwrap());
+    assert_eq!(more.unwrap().to_string(), "0.00015");
+    assert_ne!(charges[0].usage.method, charges[2].usage.method);
 }
 
 #[tokio::test(start_paused = true)]

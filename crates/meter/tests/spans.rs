@@ -33,6 +33,10 @@ impl Visit for Reading<'_> {
         self.0.insert(field.name(), format!("{value:?}").trim_matches('"').to_owned());
     }
 
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        panic!("{field}: exporters make a text of the unsigned {value}");
+    }
+
     fn record_str(&mut self, field: &Field, value: &str) {
         self.0.insert(field.name(), value.to_owned());
     }

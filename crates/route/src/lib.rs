@@ -149,6 +149,7 @@ pub use self::{
     explain::{Explained, Explanation},
     future::ResponseFuture,
     layer::RouteLayer,
+    names::nearest,
     provider::{DataPolicy, Deployment, Endpoint, Provider},
     resolve::Resolve,
     router::Router,

@@ -123,11 +123,16 @@ impl Router {
     }
 }
 
-/// The candidate that looks most like `name`, if any looks like it.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+/// Returns the candidate that looks most like `name`, for "did you mean": `None` where none looks
+/// like it. What was typed wrongly is found, what is another word is not.
+///
+/// ```
+/// use tollgate_route::nearest;
+///
+/// assert_eq!(nearest("opnai", ["anthropic", "openai"]), Some("openai"));
+/// assert_eq!(nearest("bedrock", ["anthropic", "openai"]), None);
+/// ```
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))

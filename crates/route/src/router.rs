@@ -1,11 +1,7 @@
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    fmt,
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
+use hashbrown::HashMap;
 use tollgate_catalog::Catalogue;
 use tollgate_core::{Board, Caps, Operation, Plan, Principal, Protocol, Refusal, Target};
 use tollgate_wire::ModelCard;

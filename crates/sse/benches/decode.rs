@@ -95,6 +95,7 @@ fn request() -> Request<()> {
         stream_usage: false,
         asks_cost: false,
         user: None,
+        service_tier: None,
         needs: Needs::default(),
     };
     Request::builder().extension(tollgate_core::Call::from(facts)).body(()).expect("a request")

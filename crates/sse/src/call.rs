@@ -26,6 +26,7 @@ pub(crate) fn call_of<B>(request: &Request<B>) -> Option<Call> {
         stream_usage: false,
         asks_cost: false,
         user: None,
+        service_tier: None,
         needs: Needs::default(),
     };
     Some(facts.into())

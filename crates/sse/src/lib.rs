@@ -36,7 +36,7 @@ pub use self::{
     decode::{DecodeError, Decoded, Decoder, Framing, Tail},
     encode::{Encoder, encode_event},
     end::End,
-    gate::{Failed, Gate, Gated, GatedBody, Limits, Media, Passed},
+    gate::{Failed, Gate, Gated, GatedBody, Limits, Media, Passed, Sound},
     map::{Machine, MapEvents, Out},
     observe::{Observe, Observer, OnEvents, on_events},
 };

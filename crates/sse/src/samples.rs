@@ -95,6 +95,7 @@ impl Sample {
             stream_usage: false,
             asks_cost: false,
             user: None,
+            service_tier: None,
             needs: Needs::default(),
         }
         .into()

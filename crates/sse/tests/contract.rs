@@ -28,6 +28,7 @@ fn call() -> tollgate_core::Call {
         stream_usage: false,
         asks_cost: false,
         user: None,
+        service_tier: None,
         needs: Needs::default(),
     }
     .into()

@@ -25,20 +25,24 @@ const EACH: u64 = 90 * 100 * 10;
 /// Each charge costs 7 µ$, an eighth of them are estimated and a tenth are second attempts.
 const CHARGES: &str = "
     WITH RECURSIVE numbers(n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?2)
-    INSERT INTO charges
+    INSERT INTO attempts
     SELECT CAST(printf('%016d', n - (n % 10 = 9)) AS BLOB), 1 + (n % 10 = 9),
-           86400000 * (20000 + n / 1000 % 90), 20000 + n / 1000 % 90,
-           'key_' || (n % 100), 'key ' || (n % 100), 'team ' || (n % 100 % 7), 'openai', 'gpt',
-           'gpt-' || (n / 100 % 10), '', '', 7000000, NULL, 1200, 350, 200, 0, 50,
-           iif(n % 8 = 0, 'estimated', 'exact'), 'complete', 1200, '{}'
+           CAST(json_object('at', 86400000 * (20000 + n / 1000 % 90), 'key', 'key_' || (n % 100),
+               'key_name', 'key ' || (n % 100), 'team', 'team ' || (n % 100 % 7),
+               'provider', 'openai', 'asked', 'gpt', 'model', 'gpt-' || (n / 100 % 10),
+               'usd', '0.000007', 'input', 1200, 'output', 350, 'cached', 200, 'reasoning', 50,
+               'quality', iif(n % 8 = 0, 'estimated', 'exact'), 'ending', 'complete',
+               'took', 1200, 'details', json('{}')) AS BLOB)
     FROM numbers";
 
+/// The sums of numbers, as the store keeps them.
 const SUMS: &str = "
+    WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < ?1)
     INSERT INTO spend
-    SELECT key, day, team, provider, model, max(key_name), sum(attempt = 1), count(*),
-           sum(pico IS NULL), sum(quality = 'estimated'), sum(input), sum(output), sum(cached),
-           sum(written), sum(reasoning), sum(pico), NULL
-    FROM charges GROUP BY key, day, team, provider, model";
+    SELECT 'key_' || (n % 100), 20000 + n / 1000 % 90, 'team ' || (n % 100 % 7), 'openai',
+           'gpt-' || (n / 100 % 10), 'key ' || (n % 100), sum(n % 10 <> 9), count(*), 0,
+           sum(n % 8 = 0), sum(1200), sum(350), sum(200), 0, sum(50), sum(7000000), NULL
+    FROM numbers GROUP BY 1, 2, 3, 4, 5";
 
 fn main() -> Step {
     let rows = std::env::args().nth(1).map_or(Ok(ROWS), |rows| rows.parse())?;
@@ -51,7 +55,13 @@ fn main() -> Step {
     let size = std::fs::metadata(&path)?.len() >> 20;
     println!("filled: {rows} charges, {size} MiB, {:.1} s", begin.elapsed().as_secs_f64());
     let store = SqliteStore::open(&path, Options::new())?;
-    for (by, groups) in [(SpendBy::Day, 90), (SpendBy::Model, 10), (SpendBy::Key, 100)] {
+    for (by, groups) in [
+        (SpendBy::Day, 90),
+        (SpendBy::Model, 10),
+        (SpendBy::Provider, 1),
+        (SpendBy::Key, 100),
+        (SpendBy::Team, 7),
+    ] {
         ask(&store, by, groups, rows)?;
     }
     Ok(())
@@ -63,7 +73,7 @@ fn fill(path: &Path, rows: u64) -> Step {
         let until = rows.min(from + CHUNK);
         connection.execute(CHARGES, (i64::try_from(from)?, i64::try_from(until)?))?;
     }
-    connection.execute(SUMS, ())?;
+    connection.execute(SUMS, [i64::try_from(rows)?])?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
     Ok(())
 }

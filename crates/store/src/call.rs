@@ -59,7 +59,7 @@ pub struct AttemptRecord {
     pub reasoning_tokens: u64,
     /// From begin to end, in milliseconds.
     pub took_ms: u64,
-    /// The rest: `protocol`, `operation`, `stream`, `status`, `head_ms`, `first_content_ms`, the
+    /// The rest: `protocol`, `operation`, `stream`, `asked_tier`, `status`, `head_ms`, `first_content_ms`, the
     /// parts of the `usage`, and the `price` with its lines and where they are from.
     pub details: Box<RawValue>,
 }

@@ -4,96 +4,88 @@ use tollgate_catalog::{Line, Mark, Per, Priced, Provenance};
 use tollgate_core::{Decimal, InTokens, OutTokens, ServedAs, Ttl, Usage};
 use tollgate_meter::Charge;
 
-use crate::json::{Members, Text, Value, object};
-
-/// Returns what of a charge has no column, as it is shown to whoever asks for the call: a JSON
-/// object.
-///
-/// Written straight from the charge, once for each attempt: nothing is collected first.
-pub(crate) fn of(charge: &Charge) -> String {
-    let mut json = String::with_capacity(1024);
-    object(&mut json, |all| details(all, charge));
-    json
-}
+use crate::terse::{Members, Name, Shown, Value, object};
 
 /// Whole milliseconds; more than there are stay the most.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn details(all: &mut Members<'_>, charge: &Charge) {
+/// Writes what of a charge is only shown, to whoever asks for the call.
+pub(crate) fn of(all: &mut Members<'_>, charge: &Charge) {
     let target = charge.target.as_deref();
-    all.put("protocol", charge.protocol.as_str());
-    all.put("operation", charge.operation.as_str());
-    all.put("stream", charge.stream);
-    all.maybe("kind", target.map(|target| &*target.kind));
-    all.maybe("deployment", target.map(|target| &*target.deployment));
-    all.maybe("status", charge.status.map(u64::from));
-    all.maybe("head_ms", charge.head.map(millis));
-    all.maybe("first_content_ms", charge.first_content.map(millis));
-    all.object("usage", |all| usage(all, &charge.usage));
+    all.put(Name::Protocol, charge.protocol.as_str());
+    all.put(Name::Operation, charge.operation.as_str());
+    all.put(Name::Stream, charge.stream);
+    all.maybe(Name::AskedTier, charge.asked_tier.as_deref());
+    all.maybe(Name::Kind, target.map(|target| &*target.kind));
+    all.maybe(Name::Deployment, target.map(|target| &*target.deployment));
+    all.maybe(Name::Status, charge.status.map(u64::from));
+    all.maybe(Name::HeadMs, charge.head.map(millis));
+    all.maybe(Name::FirstContentMs, charge.first_content.map(millis));
+    all.object(Name::Usage, |all| usage(all, &charge.usage));
     if let Some(priced) = &charge.priced {
-        all.object("price", |all| price(all, priced));
+        all.object(Name::Price, |all| price(all, priced));
     }
 }
 
 /// The parts of a usage that were told, as in `Usage`; a zero that was told is one of them.
 fn usage(all: &mut Members<'_>, usage: &Usage) {
-    all.filled("prompt", |all| input(all, &usage.prompt));
-    all.filled("read", |all| input(all, &usage.read));
+    all.filled(Name::Prompt, |all| input(all, &usage.prompt));
+    all.filled(Name::Read, |all| input(all, &usage.read));
     if !usage.write.is_empty() {
-        all.list("write", &usage.write, |out, (ttl, tokens)| {
+        all.list(Name::Write, &usage.write, |out, (ttl, tokens)| {
             object(out, |all| {
-                all.put("ttl", ttl_name(*ttl));
-                all.object("tokens", |all| input(all, tokens));
+                all.put(Name::Ttl, ttl_name(*ttl));
+                all.object(Name::Tokens, |all| input(all, tokens));
             });
         });
     }
-    all.maybe("tool_in", usage.tool_in);
-    all.filled("output", |all| output(all, &usage.output));
-    all.maybe("reasoning", usage.reasoning);
-    all.maybe("citation", usage.citation);
+    all.maybe(Name::ToolIn, usage.tool_in);
+    all.filled(Name::Output, |all| output(all, &usage.output));
+    all.maybe(Name::Reasoning, usage.reasoning);
+    all.maybe(Name::Citation, usage.citation);
     if let Some(prediction) = usage.prediction {
-        all.object("prediction", |all| {
-            all.put("accepted", prediction.accepted);
-            all.put("rejected", prediction.rejected);
+        all.object(Name::Prediction, |all| {
+            all.put(Name::Accepted, prediction.accepted);
+            all.put(Name::Rejected, prediction.rejected);
         });
     }
-    all.filled("tools", |all| {
+    all.filled(Name::Tools, |all| {
         usage.tools.iter().for_each(|(kind, uses)| all.put_named(kind, *uses));
     });
-    all.filled("units", |all| {
+    all.filled(Name::Units, |all| {
         usage.units.iter().for_each(|(kind, amount)| all.put_named(kind, amount.as_str()));
     });
     if !usage.extra.is_empty() {
-        all.list("extra", &usage.extra, |out, (model, other)| {
+        all.list(Name::Extra, &usage.extra, |out, (model, other)| {
             object(out, |all| {
-                all.put("model", model.as_str());
-                all.object("usage", |all| self::usage(all, other));
+                all.put(Name::Model, model.as_str());
+                all.object(Name::Usage, |all| self::usage(all, other));
             });
         });
     }
-    all.filled("served", |all| served(all, &usage.served));
-    all.maybe("reported_tokens", usage.reported.total_tokens);
-    all.maybe("byok", usage.reported.byok);
-    all.maybe("method", usage.method.as_deref());
+    all.filled(Name::Served, |all| served(all, &usage.served));
+    all.maybe(Name::ReportedTokens, usage.reported.total_tokens);
+    all.maybe(Name::Byok, usage.reported.byok);
+    all.maybe(Name::Method, usage.method.as_deref());
 }
 
 fn input(all: &mut Members<'_>, tokens: &InTokens) {
     let InTokens { text, image, audio, video, document } = *tokens;
-    all.maybe("text", text);
-    all.maybe("image", image);
-    all.maybe("audio", audio);
-    all.maybe("video", video);
-    all.maybe("document", document);
+    all.maybe(Name::Text, text);
+    all.maybe(Name::Image, image);
+    all.maybe(Name::Audio, audio);
+    all.maybe(Name::Video, video);
+    all.maybe(Name::Document, document);
 }
 
 fn output(all: &mut Members<'_>, tokens: &OutTokens) {
     let OutTokens { text, image, audio, video } = *tokens;
-    all.maybe("text", text);
-    all.maybe("image", image);
-    all.maybe("audio", audio);
-    all.maybe("video", video);
+    all.maybe(Name::Text, text);
+    all.maybe(Name::Image, image);
+    all.maybe(Name::Audio, audio);
+    all.maybe(Name::Video, video);
 }
 
 fn ttl_name(ttl: Ttl) -> &'static str {
@@ -107,39 +99,39 @@ fn ttl_name(ttl: Ttl) -> &'static str {
 }
 
 fn served(all: &mut Members<'_>, served: &ServedAs) {
-    all.maybe("model", served.model.as_deref());
-    all.maybe("tier", served.tier.as_deref());
-    all.maybe("speed", served.speed.as_deref());
-    all.maybe("geo", served.geo.as_deref());
-    all.mark("batch", served.batch);
-    all.maybe("traffic", served.traffic.as_deref());
-    all.maybe("completed_at", served.completed_at);
+    all.maybe(Name::Model, served.model.as_deref());
+    all.maybe(Name::Tier, served.tier.as_deref());
+    all.maybe(Name::Speed, served.speed.as_deref());
+    all.maybe(Name::Geo, served.geo.as_deref());
+    all.mark(Name::Batch, served.batch);
+    all.maybe(Name::Traffic, served.traffic.as_deref());
+    all.maybe(Name::CompletedAt, served.completed_at);
 }
 
 fn price(all: &mut Members<'_>, priced: &Priced) {
-    all.list("lines", &priced.lines, |out, line| {
+    all.list(Name::Lines, &priced.lines, |out, line| {
         object(out, |all| self::line(all, line));
     });
-    all.maybe("total_usd", priced.total);
-    all.maybe("reported_usd", priced.reported);
-    all.maybe("reported_upstream_usd", priced.reported_upstream);
+    all.maybe(Name::TotalUsd, priced.total);
+    all.maybe(Name::ReportedUsd, priced.reported);
+    all.maybe(Name::ReportedUpstreamUsd, priced.reported_upstream);
     if !priced.marks.is_empty() {
-        let mark = |out: &mut String, mark: &Mark| mark.to_string().as_str().write(out);
-        all.list("marks", &priced.marks, mark);
+        let mark = |out: &mut Vec<u8>, mark: &Mark| Shown(mark).write(out);
+        all.list(Name::Marks, &priced.marks, mark);
     }
     if let Some(provenance) = &priced.provenance {
-        all.object("provenance", |all| origin(all, provenance));
+        all.object(Name::Provenance, |all| origin(all, provenance));
     }
 }
 
 fn line(all: &mut Members<'_>, line: &Line) {
-    all.put("component", &*line.component);
-    all.maybe("model", line.model.as_deref());
-    all.put("quantity", line.quantity);
-    all.put("rate_usd", line.rate);
-    all.put("per", per(line.per));
-    all.maybe("factor", Some(line.factor).filter(|factor| *factor != Decimal::ONE));
-    all.put("usd", line.usd);
+    all.put(Name::Component, &*line.component);
+    all.maybe(Name::Model, line.model.as_deref());
+    all.put(Name::Quantity, line.quantity);
+    all.put(Name::RateUsd, line.rate);
+    all.put(Name::Per, per(line.per));
+    all.maybe(Name::Factor, Some(line.factor).filter(|factor| *factor != Decimal::ONE));
+    all.put(Name::Usd, line.usd);
 }
 
 fn per(per: Per) -> &'static str {
@@ -153,23 +145,23 @@ fn per(per: Per) -> &'static str {
 
 /// Where the prices are from.
 fn origin(all: &mut Members<'_>, provenance: &Provenance) {
-    all.put("version", &*provenance.version);
-    all.put("provider", &*provenance.provider);
-    all.put("model", &*provenance.model);
-    all.put("origin", provenance.origin.name());
-    all.put("found_by", provenance.found_by.name());
-    all.mark("declared_free", provenance.declared_free);
-    all.maybe("effective_from", provenance.effective_from.map(Text));
-    all.maybe("until", provenance.until.map(Text));
-    all.maybe("variant", provenance.variant.as_deref());
-    all.maybe("tier_above", provenance.tier_above);
-    all.mark("off_peak", provenance.off_peak);
-    all.filled("modifiers", |all| {
+    all.put(Name::Version, &*provenance.version);
+    all.put(Name::Provider, &*provenance.provider);
+    all.put(Name::Model, &*provenance.model);
+    all.put(Name::Origin, provenance.origin.name());
+    all.put(Name::FoundBy, provenance.found_by.name());
+    all.mark(Name::DeclaredFree, provenance.declared_free);
+    all.maybe(Name::EffectiveFrom, provenance.effective_from.map(Shown));
+    all.maybe(Name::Until, provenance.until.map(Shown));
+    all.maybe(Name::Variant, provenance.variant.as_deref());
+    all.maybe(Name::TierAbove, provenance.tier_above);
+    all.mark(Name::OffPeak, provenance.off_peak);
+    all.filled(Name::Modifiers, |all| {
         provenance.modifiers.iter().for_each(|(name, factor)| all.put_named(name, *factor));
     });
-    all.maybe("page_checked", provenance.page_checked.map(Text));
-    all.maybe("page", provenance.page.as_deref());
+    all.maybe(Name::PageChecked, provenance.page_checked.map(Shown));
+    all.maybe(Name::Page, provenance.page.as_deref());
     if !provenance.sources.is_empty() {
-        all.list("sources", provenance.sources.iter(), |out, source| (**source).write(out));
+        all.list(Name::Sources, provenance.sources.iter(), |out, source| (**source).write(out));
     }
 }

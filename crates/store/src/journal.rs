@@ -5,7 +5,14 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use crate::{StoreError, row::Row};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tollgate_core::CallId;
+
+use crate::{
+    StoreError,
+    row::{Reading, Row},
+};
 
 /// How many rows are handed on at once.
 const CHUNK: usize = 4096;
@@ -80,7 +87,10 @@ impl Journal {
         while !torn {
             let (texts, end) = self.chunk(&mut lines)?;
             torn = end == End::Torn;
-            let rows: Vec<Row<'_>> = texts.iter().filter_map(|text| parse(text)).collect();
+            let lines: Vec<(Line<'_>, Reading<'_>)> =
+                texts.iter().filter_map(|text| parse(text)).collect();
+            let rows: Vec<Row<'_>> =
+                lines.iter().filter_map(|(line, read)| line.row(read)).collect();
             to.keep(&rows)?;
             count += rows.len();
             if end == End::File {
@@ -165,11 +175,34 @@ impl Lines {
     }
 }
 
+/// What a line holds behind its checksum.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    call: String,
+    attempt: u32,
+    #[serde(borrow)]
+    record: &'a RawValue,
+}
+
+impl Line<'_> {
+    fn row<'a>(&'a self, read: &'a Reading<'_>) -> Option<Row<'a>> {
+        Some(Row {
+            call: *self.call.parse::<CallId>().ok()?.as_bytes(),
+            attempt: self.attempt,
+            record: self.record.get().as_bytes().into(),
+            counted: read.counted(),
+        })
+    }
+}
+
 fn line(row: &Row<'_>, to: &mut Vec<u8>) {
+    let Some(json) = row.json() else { return };
+    let Ok(record) = serde_json::from_str::<&RawValue>(&json) else { return };
+    let call = CallId::from_bytes(row.call).to_string();
     let start = to.len();
     to.extend_from_slice(b"00000000 ");
     // Strings and numbers into memory: there is nothing that could fail.
-    if serde_json::to_writer(&mut *to, row).is_err() {
+    if serde_json::to_writer(&mut *to, &Line { call, attempt: row.attempt, record }).is_err() {
         return to.truncate(start);
     }
     let sum = format!("{:08x}", crc32fast::hash(&to[start + 9..]));
@@ -177,10 +210,16 @@ fn line(row: &Row<'_>, to: &mut Vec<u8>) {
     to.push(b'\n');
 }
 
-fn parse(line: &[u8]) -> Option<Row<'_>> {
+fn parse(line: &[u8]) -> Option<(Line<'_>, Reading<'_>)> {
     let (sum, json) = line.strip_suffix(b"\n")?.split_at_checked(9)?;
     let sum = u32::from_str_radix(str::from_utf8(&sum[..8]).ok()?, 16).ok()?;
-    (sum == crc32fast::hash(json)).then(|| serde_json::from_slice(json).ok())?
+    if sum != crc32fast::hash(json) {
+        return None;
+    }
+    let line: Line<'_> = serde_json::from_slice(json).ok()?;
+    line.call.parse::<CallId>().ok()?;
+    let read = Reading::of(line.record.get())?;
+    Some((line, read))
 }
 
 /// Makes a file that was just made durable: its name, that is.

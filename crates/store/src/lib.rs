@@ -65,13 +65,13 @@ mod counters;
 mod details;
 mod error;
 mod journal;
-mod json;
 mod options;
 mod queue;
 mod row;
 mod spend;
 mod sqlite;
 mod sum;
+mod terse;
 
 pub use self::{
     call::{AttemptRecord, CallRecord},

@@ -1,120 +1,69 @@
 use std::{
     borrow::Cow,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use serde::{Deserialize, Serialize};
-use tollgate_core::{Quality, Usage};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tollgate_core::{Decimal, Money, Principal, Target, Usage};
 use tollgate_meter::Charge;
 
 use crate::{
     details::{self, millis},
     sum::Sum,
+    terse::{self, Members, Name},
 };
 
-const DAY_MS: i64 = 86_400_000;
+const DAY_MS: u64 = 86_400_000;
 
 /// Counts beyond it are absurd and kept as it: sums of them still fit a column.
 pub(crate) const MOST: i64 = 1 << 53;
 
-/// A charge as the database and the journal keep it.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// An attempt as database and journal keep it, and what of it is counted.
+#[derive(Debug)]
 pub(crate) struct Row<'a> {
     pub(crate) call: [u8; 16],
     pub(crate) attempt: u32,
-    /// Unix milliseconds.
-    pub(crate) at: i64,
-    #[serde(borrow)]
-    pub(crate) key: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) key_name: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) team: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) provider: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) asked: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) model: Cow<'a, str>,
+    /// All that is known: [`terse`] or JSON text.
+    pub(crate) record: Cow<'a, [u8]>,
+    pub(crate) counted: Counted<'a>,
+}
+
+/// What sums are made of.
+#[derive(Debug)]
+pub(crate) struct Counted<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) key_name: &'a str,
+    pub(crate) team: &'a str,
+    pub(crate) provider: &'a str,
+    pub(crate) model: &'a str,
     /// Separated by commas.
-    #[serde(borrow)]
-    pub(crate) tags: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) user: Cow<'a, str>,
-    pub(crate) pico: Option<i64>,
-    /// Where pico is not exact.
-    pub(crate) usd: Option<String>,
+    pub(crate) tags: &'a str,
+    /// Days since 1970-01-01, UTC.
+    pub(crate) day: i64,
+    /// What it cost; `None`: not known.
+    pub(crate) cost: Option<Sum>,
     pub(crate) tokens: Tokens,
-    #[serde(borrow)]
-    pub(crate) quality: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(crate) ending: Cow<'a, str>,
-    /// Milliseconds.
-    pub(crate) took: i64,
-    /// JSON.
-    #[serde(borrow)]
-    pub(crate) details: Cow<'a, str>,
+    /// Its numbers are there and not exact.
+    pub(crate) is_estimated: bool,
+}
+
+impl Row<'_> {
+    /// The record as JSON text; `None` if it is damaged.
+    pub(crate) fn json(&self) -> Option<String> {
+        terse::json(&self.record)
+    }
 }
 
 /// The inclusive counts that sums are made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tokens {
     pub(crate) input: i64,
     pub(crate) output: i64,
     pub(crate) cached: i64,
     pub(crate) written: i64,
     pub(crate) reasoning: i64,
-}
-
-impl<'a> Row<'a> {
-    pub(crate) fn of(charge: &'a Charge) -> Self {
-        let principal = charge.principal.as_deref();
-        let target = charge.target.as_deref();
-        let cost = charge.cost.map(Sum::from);
-        let pico = cost.and_then(Sum::pico);
-        Self {
-            call: *charge.call.as_bytes(),
-            attempt: charge.attempt,
-            at: unix_millis(charge.at),
-            key: text(principal.map(|p| p.key.as_str())),
-            key_name: text(principal.map(|p| &*p.name)),
-            team: text(principal.and_then(|p| p.ancestry.first()).map(|team| &**team)),
-            provider: text(target.map(|target| &*target.provider)),
-            asked: text(charge.asked.as_deref()),
-            model: text(target.map(|target| &*target.model)),
-            tags: tags(charge),
-            user: text(charge.user.as_deref()),
-            pico,
-            usd: cost.filter(|_| pico.is_none()).map(|sum| sum.to_string()),
-            tokens: Tokens::of(&charge.usage),
-            quality: Cow::Borrowed(quality(charge.usage.quality)),
-            ending: Cow::Borrowed(charge.ending.as_str()),
-            took: i64::try_from(millis(charge.took)).unwrap_or(i64::MAX),
-            details: Cow::Owned(details::of(charge)),
-        }
-    }
-
-    /// Days since 1970-01-01, UTC.
-    pub(crate) fn day(&self) -> i64 {
-        self.at.div_euclid(DAY_MS)
-    }
-
-    /// What it cost; `None`: not known.
-    pub(crate) fn cost(&self) -> Option<Sum> {
-        match self.pico {
-            Some(pico) => Some(Sum::of_pico(pico)),
-            None => self.usd.as_deref()?.parse().ok(),
-        }
-    }
-
-    /// Whether its numbers are there and not exact.
-    pub(crate) fn estimated(&self) -> bool {
-        matches!(&*self.quality, "partial" | "estimated" | "inconsistent")
-    }
-
-    pub(crate) fn tags(&self) -> impl Iterator<Item = &str> {
-        self.tags.split(',').filter(|tag| !tag.is_empty())
-    }
 }
 
 impl Tokens {
@@ -142,111 +91,214 @@ impl Tokens {
 
 /// A row on its way to the writer.
 ///
-/// Made where the charge is, whose many small pieces are let go there and then: its texts stand in
-/// one piece of memory, behind each other.
+/// Made where the charge is, whose many small pieces are let go there and then.
 #[derive(Debug)]
 pub(crate) struct Packed {
     call: [u8; 16],
     attempt: u32,
-    at: i64,
-    pico: Option<i64>,
-    usd: Option<String>,
+    at: u64,
+    principal: Option<Arc<Principal>>,
+    target: Option<Arc<Target>>,
+    tags: String,
+    cost: Option<Decimal>,
     tokens: Tokens,
-    quality: &'static str,
-    ending: &'static str,
-    took: i64,
-    texts: String,
-    /// Where each text ends: the details, then those of [`Packed::of`] in their order.
-    ends: [usize; 9],
+    is_estimated: bool,
+    record: Vec<u8>,
 }
 
 impl Packed {
-    pub(crate) fn of(charge: &Charge) -> Self {
-        let row = Row::of(charge);
-        let mut texts = row.details.into_owned();
-        let mut ends = [texts.len(); 9];
-        let others = [
-            row.key,
-            row.key_name,
-            row.team,
-            row.provider,
-            row.asked,
-            row.model,
-            row.tags,
-            row.user,
-        ];
-        for (text, end) in others.iter().zip(&mut ends[1..]) {
-            texts.push_str(text);
-            *end = texts.len();
-        }
+    pub(crate) fn of(charge: Charge) -> Self {
+        let tokens = Tokens::of(&charge.usage);
+        let at = unix_millis(charge.at);
+        let tags = charge.tags.iter().collect::<Vec<_>>().join(",");
+        let record = terse::record(|all| {
+            all.put(Name::At, at);
+            head(all, &charge, &tags);
+            counts(all, &charge, tokens);
+            all.object(Name::Details, |all| details::of(all, &charge));
+        });
         Self {
-            call: row.call,
-            attempt: row.attempt,
-            at: row.at,
-            pico: row.pico,
-            usd: row.usd,
-            tokens: row.tokens,
-            quality: quality(charge.usage.quality),
-            ending: charge.ending.as_str(),
-            took: row.took,
-            texts,
-            ends,
+            call: *charge.call.as_bytes(),
+            attempt: charge.attempt,
+            at,
+            tags,
+            cost: charge.cost.map(|cost| cost.dollars()),
+            tokens,
+            is_estimated: estimated(charge.quality_word()),
+            record,
+            principal: charge.principal,
+            target: charge.target,
         }
     }
 
     pub(crate) fn row(&self) -> Row<'_> {
-        let text = |at: usize| Cow::Borrowed(&self.texts[self.ends[at - 1]..self.ends[at]]);
+        let (principal, target) = (self.principal.as_deref(), self.target.as_deref());
         Row {
             call: self.call,
             attempt: self.attempt,
-            at: self.at,
-            key: text(1),
-            key_name: text(2),
-            team: text(3),
-            provider: text(4),
-            asked: text(5),
-            model: text(6),
-            tags: text(7),
-            user: text(8),
-            pico: self.pico,
-            usd: self.usd.clone(),
-            tokens: self.tokens,
-            quality: Cow::Borrowed(self.quality),
-            ending: Cow::Borrowed(self.ending),
-            took: self.took,
-            details: Cow::Borrowed(&self.texts[..self.ends[0]]),
+            record: Cow::Borrowed(&self.record),
+            counted: Counted {
+                key: principal.map_or("", |p| p.key.as_str()),
+                key_name: principal.map_or("", |p| &*p.name),
+                team: team(principal),
+                provider: target.map_or("", |target| &*target.provider),
+                model: target.map_or("", |target| &*target.model),
+                tags: &self.tags,
+                day: day(self.at),
+                cost: self.cost.map(|dollars| Sum::from(Money::new(dollars))),
+                tokens: self.tokens,
+                is_estimated: self.is_estimated,
+            },
         }
     }
+}
+
+/// Who asked whom for what.
+fn head(all: &mut Members<'_>, charge: &Charge, tags: &str) {
+    if let Some(principal) = charge.principal.as_deref() {
+        all.said(Name::Key, principal.key.as_str());
+        all.said(Name::KeyName, &principal.name);
+        all.said(Name::Team, team(Some(principal)));
+    }
+    if let Some(target) = charge.target.as_deref() {
+        all.said(Name::Provider, &target.provider);
+        all.said(Name::Model, &target.model);
+    }
+    all.maybe(Name::Asked, charge.asked.as_deref());
+    all.said(Name::Tags, tags);
+    all.maybe(Name::User, charge.user.as_deref());
+}
+
+fn counts(all: &mut Members<'_>, charge: &Charge, tokens: Tokens) {
+    all.maybe(Name::Usd, charge.cost);
+    all.some(Name::Input, tokens.input.unsigned_abs());
+    all.some(Name::Output, tokens.output.unsigned_abs());
+    all.some(Name::Cached, tokens.cached.unsigned_abs());
+    all.some(Name::Written, tokens.written.unsigned_abs());
+    all.some(Name::Reasoning, tokens.reasoning.unsigned_abs());
+    all.put(Name::Quality, charge.quality_word());
+    all.put(Name::Ending, charge.ending.as_str());
+    all.put(Name::Took, millis(charge.took));
+}
+
+/// A record, read. What it does not hold is empty or nothing.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(crate) struct Reading<'a> {
+    /// Unix milliseconds.
+    pub(crate) at: u64,
+    #[serde(borrow)]
+    pub(crate) key: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) key_name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) team: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) provider: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) asked: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) model: Cow<'a, str>,
+    /// Separated by commas.
+    #[serde(borrow)]
+    pub(crate) tags: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) user: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) usd: Option<Cow<'a, str>>,
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+    pub(crate) cached: u64,
+    pub(crate) written: u64,
+    pub(crate) reasoning: u64,
+    #[serde(borrow)]
+    pub(crate) quality: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) ending: Cow<'a, str>,
+    /// Milliseconds.
+    pub(crate) took: u64,
+    #[serde(borrow)]
+    pub(crate) details: Option<&'a RawValue>,
+}
+
+impl Default for Reading<'_> {
+    fn default() -> Self {
+        let nothing = Cow::Borrowed("");
+        Self {
+            at: 0,
+            key: nothing.clone(),
+            key_name: nothing.clone(),
+            team: nothing.clone(),
+            provider: nothing.clone(),
+            asked: nothing.clone(),
+            model: nothing.clone(),
+            tags: nothing.clone(),
+            user: nothing.clone(),
+            usd: None,
+            input: 0,
+            output: 0,
+            cached: 0,
+            written: 0,
+            reasoning: 0,
+            quality: nothing.clone(),
+            ending: nothing,
+            took: 0,
+            details: None,
+        }
+    }
+}
+
+impl<'a> Reading<'a> {
+    /// Reads a record in JSON text.
+    pub(crate) fn of(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// What it cost; `None`: not known.
+    pub(crate) fn cost(&self) -> Option<Sum> {
+        self.usd.as_deref()?.parse().ok()
+    }
+
+    pub(crate) fn counted(&self) -> Counted<'_> {
+        Counted {
+            key: &self.key,
+            key_name: &self.key_name,
+            team: &self.team,
+            provider: &self.provider,
+            model: &self.model,
+            tags: &self.tags,
+            day: day(self.at),
+            cost: self.cost(),
+            tokens: Tokens {
+                input: count(self.input),
+                output: count(self.output),
+                cached: count(self.cached),
+                written: count(self.written),
+                reasoning: count(self.reasoning),
+            },
+            is_estimated: estimated(&self.quality),
+        }
+    }
+}
+
+fn team(principal: Option<&Principal>) -> &str {
+    principal.and_then(|principal| principal.ancestry.first()).map_or("", |team| team)
+}
+
+/// Days since 1970-01-01, UTC.
+pub(crate) fn day(at: u64) -> i64 {
+    i64::try_from(at / DAY_MS).unwrap_or(i64::MAX)
+}
+
+fn estimated(quality: &str) -> bool {
+    matches!(quality, "partial" | "estimated" | "inconsistent")
 }
 
 fn count(tokens: u64) -> i64 {
     i64::try_from(tokens).unwrap_or(MOST).min(MOST)
 }
 
-fn text(text: Option<&str>) -> Cow<'_, str> {
-    Cow::Borrowed(text.unwrap_or_default())
-}
-
-fn tags(charge: &Charge) -> Cow<'_, str> {
-    let mut tags = charge.tags.iter();
-    match (tags.next(), tags.next()) {
-        (Some(one), None) => Cow::Borrowed(one),
-        (None, _) => Cow::Borrowed(""),
-        _ => Cow::Owned(charge.tags.iter().collect::<Vec<_>>().join(",")),
-    }
-}
-
-fn quality(quality: Quality) -> &'static str {
-    match quality {
-        Quality::Exact => "exact",
-        Quality::Partial => "partial",
-        Quality::Estimated => "estimated",
-        Quality::Inconsistent => "inconsistent",
-        Quality::Absent => "absent",
-    }
-}
-
 /// A time before 1970 is a clock that is wrong and counts as its begin.
-pub(crate) fn unix_millis(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(millis(since)).unwrap_or(0))
+pub(crate) fn unix_millis(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, millis)
 }

@@ -94,7 +94,7 @@ impl Range {
 }
 
 fn day(at: SystemTime) -> i64 {
-    crate::row::unix_millis(at).div_euclid(86_400_000)
+    crate::row::day(crate::row::unix_millis(at))
 }
 
 /// The day of this number, `2026-11-22`.

@@ -24,8 +24,10 @@ impl Sum {
 
     pub(crate) fn add(&mut self, other: Self) {
         let parts = self.parts + other.parts;
-        self.whole = self.whole.saturating_add(other.whole).saturating_add(parts / ONE);
-        self.parts = parts % ONE;
+        // Both were less than one: there is no need to divide.
+        let carry = i128::from(parts >= ONE);
+        self.whole = self.whole.saturating_add(other.whole).saturating_add(carry);
+        self.parts = parts - carry * ONE;
     }
 
     /// The sum in pico-dollars, where that is exact and a counter holds it.
@@ -62,11 +64,10 @@ impl Sum {
 
 impl From<Money> for Sum {
     fn from(amount: Money) -> Self {
-        let dollars = amount.dollars();
-        let one = 10i128.pow(dollars.scale());
-        let (whole, parts) =
-            (dollars.mantissa().div_euclid(one), dollars.mantissa().rem_euclid(one));
-        Self { whole, parts: parts * (ONE / one) }
+        let (mantissa, scale) = (amount.dollars().mantissa(), amount.dollars().scale());
+        let one = 10i128.pow(scale);
+        let whole = mantissa.div_euclid(one);
+        Self { whole, parts: (mantissa - whole * one) * 10i128.pow(PLACES - scale) }
     }
 }
 

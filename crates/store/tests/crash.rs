@@ -130,7 +130,7 @@ fn audit(path: &Path) -> Result<BTreeSet<u64>, Failed> {
     let check = rusqlite::Connection::open(path)?;
     let sound: String = check.query_row("PRAGMA integrity_check", (), |row| row.get(0))?;
     assert_eq!(sound, "ok");
-    let mut select = check.prepare("SELECT call FROM charges")?;
+    let mut select = check.prepare("SELECT call FROM attempts")?;
     let calls = select.query_map((), |row| row.get::<_, [u8; 16]>(0))?;
     let mut found = BTreeSet::new();
     for call in calls {

@@ -98,7 +98,8 @@ fn attempts_of_a_call_are_charges_of_their_own_and_one_call() {
 #[test]
 fn a_call_is_shown_with_its_usage_and_where_its_prices_are_from() {
     let place = Place::new(Options::new());
-    let charge = usual();
+    let mut charge = usual();
+    charge.asked_tier = Some("flex".into());
     let id = charge.call;
     place.record([charge]);
     let call = place.store.call(id, Some(&KeyId::new("key_1"))).unwrap().unwrap();
@@ -109,6 +110,7 @@ fn a_call_is_shown_with_its_usage_and_where_its_prices_are_from() {
     assert_eq!(attempt["at"], "2026-11-22T12:00:00.000Z");
     assert_eq!(attempt["cost_usd"], json["cost_usd"]);
     assert_eq!(attempt["details"]["usage"]["prompt"]["text"], 1000);
+    assert_eq!(attempt["details"]["asked_tier"], "flex");
     let price = &attempt["details"]["price"];
     assert_eq!(price["provenance"]["model"], "gpt-5-mini");
     assert_eq!(price["total_usd"], json["cost_usd"]);

@@ -4,7 +4,8 @@
 //!   much was taken and how it ended.
 //! * [`Upstream`] is a service that records what it is asked and answers from a list or a closure;
 //!   [`Upstream::serve`] puts it behind a loopback port.
-//! * [`Wire`] writes raw bytes on a TCP connection, for what a well-behaved server cannot send.
+//! * [`Wire`] writes raw bytes on a connection, for what a well-behaved server cannot send:
+//!   [`WireServer`] over TCP, [`WireConnector`] in memory.
 //! * [`recordings`] reads recorded provider traffic.
 //! * [`shared_trial`] makes a test of what only some machines have, so that its absence shows.
 //! * [`body_contract`], [`wrapper_contract`] and [`end_contract`] are what every body must keep.
@@ -28,6 +29,7 @@
 //! # }
 //! ```
 
+mod connector;
 mod contract;
 mod recording;
 mod script;
@@ -36,6 +38,7 @@ mod upstream;
 mod wire;
 
 pub use self::{
+    connector::{Pipe, WireConnector},
     contract::{EndCounter, Transcript, body_contract, end_contract, transcript, wrapper_contract},
     recording::{RecordedRequest, RecordedResponse, Recording, recordings},
     script::{Ended, Probe, Reset, Script, ScriptBody},

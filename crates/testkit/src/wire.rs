@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Notify,
     task::{JoinHandle, JoinSet},
@@ -25,7 +25,7 @@ enum Step {
     Reset,
 }
 
-/// What one TCP connection plays, byte by byte. Without an ending it closes in order (FIN).
+/// What one connection plays, byte by byte. Without an ending it closes in order (FIN).
 ///
 /// ```
 /// use tollgate_testkit::{Wire, WireServer};
@@ -85,7 +85,7 @@ impl Wire {
         self.push(Step::Stall)
     }
 
-    /// Then resets the connection (RST).
+    /// Then resets the connection (RST); one in memory just ends.
     pub fn reset(self) -> Self {
         self.push(Step::Reset)
     }
@@ -146,7 +146,7 @@ impl Wire {
 /// Lets written bytes reach the peer before a reset would discard them.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// What a [`WireServer`] saw on one connection.
+/// What a [`WireServer`] or a [`WireConnector`](crate::WireConnector) saw on one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
     /// The bytes read so far.
@@ -166,10 +166,18 @@ pub struct WireServer {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Seen(Arc<(Mutex<Vec<Connection>>, Notify)>);
+pub(crate) struct Seen(Arc<(Mutex<Vec<Connection>>, Notify)>);
 
 impl Seen {
-    fn with<T>(&self, f: impl FnOnce(&mut Vec<Connection>) -> T) -> T {
+    /// Takes note of a connection and returns its number.
+    pub(crate) fn opened(&self) -> usize {
+        self.with(|seen| {
+            seen.push(Connection::default());
+            seen.len() - 1
+        })
+    }
+
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Vec<Connection>) -> T) -> T {
         let value = f(&mut self.0.0.lock().expect("nobody panics while holding this lock"));
         self.0.1.notify_waiters();
         value
@@ -226,28 +234,41 @@ pub fn refused_addr() -> io::Result<SocketAddr> {
 async fn accept(listener: TcpListener, wires: Vec<Wire>, seen: Seen) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let n = seen.with(|seen| {
-            seen.push(Connection::default());
-            seen.len() - 1
-        });
+        let n = seen.opened();
         let wire = wires.get(n).or(wires.last()).cloned().unwrap_or_default();
-        let player = Player { stream, seen: seen.clone(), n, parsed: 0 };
-        connections.spawn(player.play(wire));
+        let _ = stream.set_nodelay(true);
+        connections.spawn(Player::new(stream, seen.clone(), n).play(wire));
         while connections.try_join_next().is_some() {}
     }
 }
 
-struct Player {
-    stream: TcpStream,
+/// A connection that can end in a reset.
+pub(crate) trait Resets: AsyncRead + AsyncWrite + Unpin {
+    /// Makes the connection's end a reset.
+    fn reset(&self) -> io::Result<()>;
+}
+
+impl Resets for TcpStream {
+    fn reset(&self) -> io::Result<()> {
+        SockRef::from(self).set_linger(Some(Duration::ZERO))
+    }
+}
+
+/// Plays one connection.
+pub(crate) struct Player<T> {
+    stream: T,
     seen: Seen,
     n: usize,
     /// Bytes read that belong to requests already taken.
     parsed: usize,
 }
 
-impl Player {
-    async fn play(mut self, wire: Wire) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
+impl<T: Resets> Player<T> {
+    pub(crate) fn new(stream: T, seen: Seen, n: usize) -> Self {
+        Self { stream, seen, n, parsed: 0 }
+    }
+
+    pub(crate) async fn play(mut self, wire: Wire) -> io::Result<()> {
         for step in wire.0 {
             match step {
                 Step::Read => self.read_request().await?,
@@ -255,7 +276,7 @@ impl Player {
                 Step::Write(bytes) => self.stream.write_all(&bytes).await?,
                 Step::Wait(pause) => sleep(pause).await,
                 Step::Stall => while self.read().await? > 0 {},
-                Step::Reset => return SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)),
+                Step::Reset => return self.stream.reset(),
             }
         }
         self.stream.shutdown().await?;

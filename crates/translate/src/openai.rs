@@ -6,7 +6,8 @@ use crate::{
     ids,
     json::{Bad, Fields, Json, Node, Object, Raw},
     model::{
-        CacheHint, CacheRequest, Conversation, Identity, Native, Opaque, OpaqueKind, Tier, Vendor,
+        CacheHint, CacheRequest, Conversation, Identity, Native, Opaque, OpaqueKind, Part, Tier,
+        Vendor,
     },
 };
 
@@ -20,6 +21,24 @@ pub(crate) fn is_shared(source: Protocol, target: Protocol, name: &str) -> bool 
 
 pub(crate) fn is_openai(protocol: Protocol) -> bool {
     matches!(protocol, Protocol::OpenAiChat | Protocol::OpenAiResponses)
+}
+
+/// The content of a message or a result, and whether it was one plain string; `part` reads a part.
+pub(crate) fn content<'a>(
+    node: Node<'a>,
+    part: fn(Node<'a>) -> Result<Part, Bad>,
+) -> Result<(bool, Vec<Part>), Bad> {
+    if let Some(text) = node.string() {
+        return Ok((true, vec![Part::text(text)]));
+    }
+    if !node.is_array() {
+        return Err(Bad::new("content", "must be a string or an array of parts"));
+    }
+    let parts = node
+        .elements()
+        .enumerate()
+        .map(|(i, node)| part(node).map_err(|bad| bad.under(format!("content[{i}]"))));
+    Ok((false, parts.collect::<Result<_, _>>()?))
 }
 
 /// Takes the fields `names` as native ones.

@@ -4,20 +4,32 @@ use tollgate_core::{Protocol, Refusal};
 
 use crate::{
     codec::{Onto, codec},
-    fetch,
+    fetch, lost,
     model::{Conversation, Field, Media, MediaKind, Source},
     openai,
+    shape::{Shape, shape},
     warning::{Code, Report},
 };
+
+/// Reports what `target` does not carry, and returns the turns that are written for it.
+///
+/// Errors: something the model must see cannot be carried.
+pub(crate) fn admitted<'a>(
+    c: &'a Conversation,
+    target: Protocol,
+    onto: &Onto<'_>,
+    report: &mut Report,
+) -> Result<Shape<'a>, Refusal> {
+    lost::report(c, target, report)?;
+    refuse(c, target, report)?;
+    admit(c, target, onto, report)?;
+    shape(c, target, report)
+}
 
 /// Refuses what refers to a server of another protocol.
 ///
 /// Errors: the field, with what to send instead.
-pub(crate) fn refuse(
-    c: &Conversation,
-    target: Protocol,
-    report: &mut Report,
-) -> Result<(), Refusal> {
+fn refuse(c: &Conversation, target: Protocol, report: &mut Report) -> Result<(), Refusal> {
     if c.source == target {
         return Ok(());
     }
@@ -53,7 +65,7 @@ pub(crate) fn refuse(
 /// Refuses media the model cannot take, or its provider cannot fetch.
 ///
 /// Errors: the place of the first.
-pub(crate) fn admit(
+fn admit(
     c: &Conversation,
     target: Protocol,
     onto: &Onto<'_>,

@@ -151,7 +151,7 @@ impl Builder {
         self
     }
 
-    /// Returns the upstream.
+    /// Returns the upstream. The system's authorities are read when it is first asked over TLS.
     pub fn build(mut self) -> Upstream {
         let tls = self.tls.take().unwrap_or_else(|| self.trust.config());
         let proxies = self.proxies.take().unwrap_or_else(Proxies::from_env);

@@ -11,7 +11,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use pin_project_lite::pin_project;
-use tollgate_core::{Class, Failure, Refusal};
+use tollgate_core::{Class, Failure, Refusal, Shown};
 use tollgate_wire::Caller;
 
 use crate::{UpstreamBody, error, events, headers, lanes::Place};
@@ -57,6 +57,8 @@ pub(crate) struct UnderWay {
     pub(crate) place: Option<Place>,
     /// Sends it once more, where that may be necessary and is possible.
     pub(crate) again: Option<Again>,
+    /// What the signer showed; the answer may hold it.
+    pub(crate) shown: Option<Shown>,
 }
 
 /// Sends a request again.
@@ -127,7 +129,10 @@ impl UnderWay {
             false => received(response, self.decoded_limit),
         };
         match received.map(|response| self.unwrapped(response)) {
-            Ok(response) => response.map(|body| body.keeping(self.place.take())),
+            Ok(mut response) => {
+                self.shown.take().and_then(|shown| response.extensions_mut().insert(shown));
+                response.map(|body| body.keeping(self.place.take()))
+            }
             Err(failure) => self.caller.fail(failure).map(UpstreamBody::own),
         }
     }

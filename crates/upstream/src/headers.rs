@@ -25,6 +25,10 @@ fn hops(name: &str) -> bool {
 /// Whether a header tells an upstream about the client's way to us or about an account that is not
 /// ours, or is one that the next connection sets itself.
 fn is_not_sent(name: &str) -> bool {
+    // Most headers begin with another letter.
+    if !name.starts_with(['h', 'c', 'a', 'f', 'v', 'x', 't', 'o']) {
+        return false;
+    }
     let prefixes = ["x-forwarded-", "x-tollgate-", "x-envoy-", "cf-"];
     let listed = matches!(
         name,
@@ -46,6 +50,9 @@ fn is_not_sent(name: &str) -> bool {
 
 /// Whether a header concerns the upstream's origin and us.
 fn is_not_returned(name: &str) -> bool {
+    if !name.starts_with(['s', 'a', 'x']) {
+        return false;
+    }
     let listed = matches!(
         name,
         "set-cookie" | "set-cookie2" | "alt-svc" | "strict-transport-security" | "server-timing"
@@ -55,6 +62,9 @@ fn is_not_returned(name: &str) -> bool {
 
 /// Whether a header describes our account at the upstream.
 fn is_of_account(name: &str) -> bool {
+    if !name.starts_with(['x', 'r', 'a', 'o']) {
+        return false;
+    }
     let prefixes = [
         "x-ratelimit-",
         "ratelimit-",

@@ -143,6 +143,7 @@ impl Settings {
             amazon_events: matches!(target.transport, Transport::BedrockInvoke { .. }),
             place: None,
             again: None,
+            shown: None,
         }
     }
 
@@ -210,13 +211,15 @@ where
         let Some(target) = self.settings.target(request.extensions_mut()) else {
             return ResponseFuture::refused(caller.refuse(nowhere()));
         };
-        let way = self.settings.way(caller, &target, &request);
+        let mut way = self.settings.way(caller, &target, &request);
         if hosted::is_hosted(&self.settings, &target) {
             let preparing = hosted::prepare(self.settings.clone(), target, caller, request);
             let clients = self.clients.clone();
-            return ResponseFuture::preparing(
-                async move { Ok(send(&clients, way, preparing.await?)) },
-            );
+            return ResponseFuture::preparing(async move {
+                let mut request = preparing.await?;
+                way.shown = request.extensions_mut().remove();
+                Ok(send(&clients, way, request))
+            });
         }
         let stream = self.settings.streams(request.extensions());
         match self.settings.prepare(request, &target, stream) {

@@ -1,11 +1,18 @@
 //! Whom we trust, and who we are, when TLS is spoken.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
@@ -39,12 +46,12 @@ impl Tls {
     /// The configuration: the system's authorities, or Mozilla's list where the system has none,
     /// and those added.
     pub(crate) fn config(&self) -> ClientConfig {
-        let mut roots = authorities();
-        roots.add_parsable_certificates(self.authorities.iter().cloned());
+        let trusted = Trusted { added: self.authorities.clone(), verifier: OnceLock::new() };
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("ring speaks the default versions")
-            .with_root_certificates(roots);
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(trusted));
         match &self.identity {
             Some(own) => {
                 config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.clone())))
@@ -60,6 +67,66 @@ impl fmt::Debug for Tls {
             .field("authorities", &self.authorities.len())
             .field("identity", &self.identity.is_some())
             .finish()
+    }
+}
+
+/// rustls' own verifier, with the authorities read when the first upstream is asked over TLS: whoever
+/// has none neither waits for them nor keeps them.
+struct Trusted {
+    added: Vec<CertificateDer<'static>>,
+    verifier: OnceLock<Arc<WebPkiServerVerifier>>,
+}
+
+impl Trusted {
+    fn verifier(&self) -> &WebPkiServerVerifier {
+        self.verifier.get_or_init(|| {
+            let mut roots = authorities();
+            roots.add_parsable_certificates(self.added.iter().cloned());
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+                .build()
+                .expect("there is at least Mozilla's list, and no revocation list")
+        })
+    }
+}
+
+impl fmt::Debug for Trusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trusted").field("added", &self.added.len()).finish_non_exhaustive()
+    }
+}
+
+impl ServerCertVerifier for Trusted {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.verifier().verify_server_cert(own, chain, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier().verify_tls12_signature(message, own, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier().verify_tls13_signature(message, own, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier().supported_verify_schemes()
     }
 }
 

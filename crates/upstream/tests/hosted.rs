@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 use tollgate_core::{
-    Body, Cause, Class, Failure, Protocol, Refusal, Secret, Sent, Target, Transport,
+    Body, Cause, Class, Failure, Protocol, Refusal, Secret, Sent, Shown, Target, Transport,
 };
 use tollgate_testkit::{Answer, Upstream as Fake};
 use tollgate_upstream::{
@@ -119,6 +119,9 @@ async fn vertex_is_shown_a_token_that_is_fetched_once() {
     }
     assert_eq!(asking.join_all().await, [StatusCode::OK; 4]);
     assert_eq!(tokens.received().len(), 1);
+    let answer = ask(&upstream, "/v1/messages", vertex(addr)).await;
+    let Shown(secret) = answer.extensions().get().unwrap();
+    assert_eq!(secret.expose(), "t1", "whoever masks echoes is told");
     let seen = &fake.received()[0];
     assert_eq!(seen.headers["authorization"], "Bearer t1");
     let models = "/v1/projects/p/locations/l/publishers/anthropic/models";

@@ -73,6 +73,7 @@ fn call() -> Call {
         stream_usage: false,
         asks_cost: false,
         user: None,
+        service_tier: None,
         needs: Needs::default(),
     };
     facts.into()

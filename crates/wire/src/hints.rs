@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 use tollgate_core::Class;
 
@@ -14,8 +14,20 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 /// Where a text announces a pause.
 const ANNOUNCEMENTS: [&str; 3] = ["retry in ", "try again in ", "retry after "];
 
-/// Takes over what headers and body say about asking again.
-pub(crate) fn apply(fault: &mut Fault, headers: &HeaderMap, said: &Said) {
+/// Classifies what was said as `judge` does, and takes over what headers and body say about asking
+/// again.
+pub(crate) fn judged(
+    said: &Said,
+    status: Option<StatusCode>,
+    headers: &HeaderMap,
+    judge: fn(Option<StatusCode>, &Said) -> Fault,
+) -> Fault {
+    let mut fault = judge(status, said);
+    apply(&mut fault, headers, said);
+    fault
+}
+
+fn apply(fault: &mut Fault, headers: &HeaderMap, said: &Said) {
     match header(headers, "x-should-retry") {
         Some("false") => fault.retryable = false,
         Some("true") => fault.retryable = true,

@@ -231,6 +231,7 @@ fn facts(located: Located, peek: Peek, json_array: bool, id: CallId) -> CallFact
         stream_usage: peek.stream_usage,
         asks_cost: peek.asks_cost,
         user: peek.user.map(Into::into),
+        service_tier: peek.service_tier.map(Into::into),
         needs: peek.needs,
     }
 }
@@ -350,6 +351,25 @@ mod tests {
             assert_eq!((call.protocol, call.operation), (protocol, Operation::Generate));
             assert_eq!((call.model.as_deref(), call.stream), (Some("m"), true), "{protocol}");
             assert_eq!((call.output_limit, call.json_array), (limit, false), "{protocol}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_service_tier_is_read_in_each_protocols_own_word() {
+        for (uri, body) in [
+            ("/v1/chat/completions", r#"{"model":"m","service_tier":"flex"}"#),
+            ("/v1/responses", r#"{"service_tier":"flex","model":"m"}"#),
+            ("/v1/messages", r#"{"model":"m","service_tier":"flex"}"#),
+            ("/v1beta/models/m:generateContent", r#"{"serviceTier":"flex"}"#),
+            ("/v1beta/models/m:generateContent", r#"{"service_tier":"flex"}"#),
+        ] {
+            let request = inspected(uri, body).await.unwrap();
+            let call = request.extensions().get::<Call>().unwrap();
+            assert_eq!(call.service_tier.as_deref(), Some("flex"), "{uri} {body}");
+        }
+        for odd in [r#"{"model":"m","service_tier":null}"#, r#"{"model":"m","service_tier":7}"#] {
+            let request = inspected("/v1/responses", odd).await.unwrap();
+            assert_eq!(request.extensions().get::<Call>().unwrap().service_tier, None);
         }
     }
 

@@ -41,6 +41,12 @@ pub(crate) fn user(value: Option<&[u8]>, prevails: bool, peek: &mut Peek) {
     }
 }
 
+/// Takes the service tier asked for. An odd one is left to the upstream.
+pub(crate) fn tier(value: &[u8], peek: &mut Peek) {
+    let word = json::string(value).filter(|word| (1..=64).contains(&word.len()));
+    peek.service_tier = word.map(Into::into).or_else(|| peek.service_tier.take());
+}
+
 /// Whether `value` is an object whose member `key` is the string `word`.
 pub(crate) fn says(value: &[u8], key: &str, word: &str) -> bool {
     json::member(value, key).and_then(json::string).is_some_and(|said| said == word)

@@ -7,8 +7,8 @@ use tollgate_core::{Class, Origin};
 
 use crate::{
     Fault, ModelCard, Rendered, hints,
-    json::{self, Object},
-    said::Said,
+    json::Object,
+    said::{self, Said},
 };
 
 /// The header under which OpenAI's clients look for the request id.
@@ -48,33 +48,17 @@ const INVALID: [&str; 6] = [
 
 /// Classifies an error answer.
 pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-    let said = Said::read(status, body);
-    let mut fault = fault(Some(status), &said);
-    hints::apply(&mut fault, headers, &said);
-    fault
+    hints::judged(&Said::read(status, body), Some(status), headers, fault)
 }
 
 /// Classifies an error object that came with status 200.
 pub(crate) fn in_stream(error: &[u8]) -> Fault {
-    let said = Said::of(serde_json::from_slice(error).unwrap_or_default(), None);
-    let mut fault = fault(None, &said);
-    hints::apply(&mut fault, &HeaderMap::new(), &said);
-    fault
+    hints::judged(&Said::in_answer(error), None, &HeaderMap::new(), fault)
 }
 
 /// Returns the error at the top level of a whole answer that holds none of `results`.
 pub(crate) fn error_in_answer(answer: Object<'_>, results: &[&str]) -> Option<Fault> {
-    let mut error = None;
-    for member in answer {
-        let (key, value) = member.ok()?;
-        if results.contains(&key.as_ref()) && !json::is_blank(value) {
-            return None;
-        }
-        if key == "error" && !json::is_blank(value) {
-            error = Some(value);
-        }
-    }
-    error.map(in_stream)
+    said::error_of(answer, results).map(in_stream)
 }
 
 fn fault(status: Option<StatusCode>, said: &Said) -> Fault {

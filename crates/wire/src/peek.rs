@@ -28,6 +28,8 @@ pub struct Peek {
     pub asks_cost: bool,
     /// The end user's name.
     pub user: Option<String>,
+    /// The service tier asked for.
+    pub service_tier: Option<String>,
     /// What the request needs.
     pub needs: Needs,
 }

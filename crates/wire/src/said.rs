@@ -3,6 +3,8 @@
 use http::StatusCode;
 use serde_json::Value;
 
+use crate::json::{self, Object};
+
 /// How keys of providers begin.
 const KEYS: [&str; 7] = ["sk-", "AIza", "gsk_", "xai-", "hf_", "ya29.", "Bearer "];
 
@@ -28,6 +30,12 @@ impl Said {
             Ok(root @ (Value::Object(_) | Value::Array(_))) => Self::of(root, Some(status)),
             _ => Self::new(Value::Null, plain_text(body).unwrap_or_else(|| nothing(Some(status)))),
         }
+    }
+
+    /// Reads what came without an error status: the value of an `error` member, an event or a whole
+    /// body.
+    pub(crate) fn in_answer(error: &[u8]) -> Self {
+        Self::of(serde_json::from_slice(error).unwrap_or_default(), None)
     }
 
     /// Reads the value of an `error` member, an event or a whole body.
@@ -58,6 +66,21 @@ impl Said {
     pub(crate) fn mentions(&self, needles: &[&str]) -> bool {
         needles.iter().any(|needle| self.text.contains(needle))
     }
+}
+
+/// Returns the error at the top level of a whole answer that holds none of `results`.
+pub(crate) fn error_of<'a>(answer: Object<'a>, results: &[&str]) -> Option<&'a [u8]> {
+    let mut error = None;
+    for member in answer {
+        let (key, value) = member.ok()?;
+        if results.contains(&key.as_ref()) && !json::is_blank(value) {
+            return None;
+        }
+        if key == "error" && !json::is_blank(value) {
+            error = Some(value);
+        }
+    }
+    error
 }
 
 fn http_status(code: &Value) -> Option<u16> {

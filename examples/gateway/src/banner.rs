@@ -1,6 +1,10 @@
 //! What the gateway says of itself when it starts.
 
-use std::{fmt::Write as _, net::SocketAddr, path::Path};
+use std::{
+    fmt::Write as _,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
 
 use tollgate_core::{Protocol, Secret};
 use tollgate_gateway::{Config, Source};
@@ -43,8 +47,9 @@ pub(crate) fn started(
     keys: &Path,
 ) -> String {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let base = format!("{scheme}://{address}");
-    let mut text = format!("tollgate {} on {base}\n\n", env!("CARGO_PKG_VERSION"));
+    let version = env!("CARGO_PKG_VERSION");
+    let mut text = format!("tollgate {version} on {scheme}://{address}\n\n");
+    let base = format!("{scheme}://{}", reached(address));
     text.push_str(&providers(config));
     match key {
         Some(key) => {
@@ -70,6 +75,17 @@ pub(crate) fn started(
     text
 }
 
+/// Where somebody on this machine reaches what listens on `address`: every address is none to call.
+fn reached(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
 fn providers(config: &Config) -> String {
     let names: Vec<_> = config.providers.iter().map(|p| &*p.name).collect();
     match config.source {
@@ -81,7 +97,8 @@ fn providers(config: &Config) -> String {
     }
 }
 
-/// Two ready lines per protocol that some provider speaks: whole, and streamed.
+/// Two ready lines per protocol that some provider speaks: whole, and streamed. `key` may be a
+/// variable of the shell's.
 fn curls(config: &Config, base: &str, key: &str) -> String {
     let mut text = String::new();
     for example in &EXAMPLES {
@@ -97,7 +114,7 @@ fn curls(config: &Config, base: &str, key: &str) -> String {
             let (path, body) = (path.replace("MODEL", &model), body.replace("MODEL", &model));
             let _ = writeln!(
                 text,
-                "curl -N '{base}{path}' -H 'authorization: Bearer {key}' -H 'content-type: application/json' -d '{body}'"
+                "curl -N '{base}{path}' -H \"authorization: Bearer {key}\" -H 'content-type: application/json' -d '{body}'"
             );
         }
         text.push('\n');

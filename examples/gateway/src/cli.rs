@@ -137,7 +137,8 @@ pub(crate) struct Price {
     /// The model, in any spelling the catalogue knows.
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// The protocol of the answer.
+    /// The protocol of the answer: as for `translate`, or what the catalogue prices beside them
+    /// (`bedrock-converse`, `cohere-v2`, `openai-images`, `openai-realtime`, …).
     #[arg(long, default_value = "openai-chat")]
     pub(crate) protocol: String,
     /// The answer is a stream.
@@ -182,12 +183,12 @@ pub(crate) struct Options {
     /// The address to listen on. Default: the file's, else 127.0.0.1:4000.
     #[arg(long, global = true)]
     pub(crate) listen: Option<String>,
-    /// Where the gateway keeps its data. Default: `tollgate-data`.
+    /// Where the gateway keeps its data.
     #[arg(long, env = "TOLLGATE_DATA_DIR", default_value = "tollgate-data", global = true)]
     pub(crate) data_dir: PathBuf,
     /// Take the listener of the gateway that runs on the same data directory, then let it end: no
     /// connection is refused or reset.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) take_over: bool,
     /// Serve simulated providers, whatever keys the environment has.
     #[arg(long, global = true)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::Request;
-use tollgate_core::{Body, Call, Principal, Protocol};
+use tollgate_core::{Body, Call, Principal, Protocol, Refusal};
 use tollgate_keys::MemoryKeys;
 use tollgate_route::{Ask, WISHES};
 use tollgate_wire::Inspect;
@@ -33,10 +33,12 @@ async fn explained(
     let who = asked.key.as_deref().map(|key| principal(key, &config, options)).transpose()?;
     let state = config.state(Arc::new(MemoryKeys::new()));
     let request = request(asked, body)?;
-    let request = Inspect::new()
-        .call(request)
-        .await
-        .map_err(|refused| String::from_utf8_lossy(refused.body()).into_owned())?;
+    let request = Inspect::new().call(request).await.map_err(|refused| {
+        match refused.extensions().get::<Refusal>() {
+            Some(refusal) => refusal.message.to_string(),
+            None => String::from_utf8_lossy(refused.body()).into_owned(),
+        }
+    })?;
     let Some(call) = request.extensions().get::<Call>() else {
         return Err("this is no request for a model".into());
     };

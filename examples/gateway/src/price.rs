@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use tollgate_catalog::{Catalogue, Occasion, Priced, price, unix_seconds};
 use tollgate_core::{Protocol, Usage};
@@ -34,7 +34,11 @@ pub(crate) fn run(asked: &cli::Price, options: &cli::Options) -> Result<(), Fail
     let mut reader = Reader::new(profile(&asked.protocol, provider)?);
     match asked.stream {
         true => stream(&mut reader, text.into())?,
-        false => reader.answer(&wrapped(&text)),
+        false => {
+            serde_json::from_slice::<IgnoredAny>(&text)
+                .map_err(|error| format!("standard input is no JSON: {error}"))?;
+            reader.answer(&wrapped(&text));
+        }
     }
     let occasion = occasion_of(asked.request.as_deref())?;
     let priced = price(&catalogue, provider, model, &reader.finish(true), &occasion);

@@ -27,6 +27,7 @@ use crate::{Failed, banner, cli, demo::Demo, store};
 /// Says whether the configuration is valid, and what it means.
 pub(crate) fn check(options: &cli::Options) -> Result<(), Failed> {
     let config = config(options)?;
+    config.server.tls.as_ref().map(Tls::read).transpose()?;
     config.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     print!("{}", banner::summary(&config));
     Ok(())
@@ -192,6 +193,7 @@ fn first_key(
 
 fn stack_options(server: &ServerConfig, counts: &Counts, cut: &Signal) -> Options {
     Options {
+        access_log: server.access_log,
         max_body: server.max_body,
         max_requests: server.max_requests,
         origins: server.origins.clone(),

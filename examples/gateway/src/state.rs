@@ -12,7 +12,7 @@ use tollgate_route::{Ask, Provider, Resolve, Router};
 use crate::{stack::Patience, translation::Translation, upstreams::Upstreams};
 
 /// Credentials by the name targets call them and the protocol they are shown in.
-pub type CredentialsByName = HashMap<(Arc<str>, Protocol), Credential>;
+pub type CredentialsByName = hashbrown::HashMap<(Arc<str>, Protocol), Credential>;
 
 /// Everything that can change while the gateway runs.
 #[derive(Clone)]

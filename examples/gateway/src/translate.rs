@@ -77,10 +77,12 @@ fn described(
     text: &[u8],
     asked: &cli::Translate,
 ) -> Result<String, Failed> {
-    let text = std::str::from_utf8(text)?;
+    let text = std::str::from_utf8(text).map_err(|_| "standard input is no UTF-8")?;
     let raw = || RawValue::from_string(text.trim().to_owned());
     let input = match asked.kind {
-        Kind::Request | Kind::Response => raw()?.to_string(),
+        Kind::Request | Kind::Response => {
+            raw().map_err(|error| format!("standard input is no JSON: {error}"))?.to_string()
+        }
         Kind::Stream => json!({ "sse": text }).to_string(),
         Kind::Error => match raw() {
             Ok(body) if said(&body, "status") && said(&body, "body") => body.to_string(),

@@ -1,7 +1,6 @@
 //! Which client reaches which provider, and how.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     fmt,
     sync::{Arc, OnceLock},
@@ -9,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use hashbrown::HashMap;
 use http::{Request, Response};
 use tollgate_core::{Body, Secret, Target};
 use tollgate_upstream::{

@@ -48,6 +48,11 @@ async fn a_second_start_prints_no_key_and_the_first_still_works() {
     drop(first);
     let second = Gateway::demo(&folder).await;
     assert!(!second.banner.contains("sk-"), "{}", second.banner);
+    // A shell puts the key in between these quotes.
+    let line = second.banner.lines().find(|line| line.starts_with("curl ")).unwrap();
+    assert!(line.contains("-H \"authorization: Bearer $TOLLGATE_KEY\""), "{line}");
+    let line = line.replace("$TOLLGATE_KEY", &key);
+    assert_eq!(send(of_curl(&line)).await.status(), 200, "{line}");
     assert_eq!(second.ask(&key, Method::POST, CHAT, HELLO).await.status, 200);
     assert_eq!(second.ask("sk-other", Method::POST, CHAT, HELLO).await.status, 401);
 }
@@ -219,11 +224,15 @@ async fn what_is_nobodys_is_404_in_the_protocol_of_its_prefix_and_a_wrong_method
         assert_eq!(answered.status, 404, "{path}");
         assert_eq!(kind(&answered.json()), expected, "{path}: {}", answered.text);
     }
-    let answered = gateway.ask(gateway.key(), Method::GET, CHAT, "").await;
-    assert_eq!(
-        (answered.status.as_u16(), &answered.headers["allow"]),
-        (405, &"POST".parse().unwrap())
-    );
+    for (method, path, allowed) in [
+        (Method::GET, CHAT, "POST"),
+        (Method::POST, "/v1/spend", "GET"),
+        (Method::DELETE, "/status/targets", "GET"),
+    ] {
+        let answered = gateway.ask(gateway.key(), method, path, "").await;
+        assert_eq!(answered.status, 405, "{path}");
+        assert_eq!(answered.headers["allow"], allowed, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -169,6 +169,7 @@ impl Lane {
             stream_usage: false,
             asks_cost: false,
             user: None,
+            service_tier: None,
             needs: Needs::default(),
         }
         .into()

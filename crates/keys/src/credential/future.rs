@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::{ResponseBody, mask::Mask};
+use super::{ResponseBody, mask::Masking};
 
 pin_project! {
     /// Response future of [`SetCredential`](super::SetCredential).
@@ -22,14 +22,14 @@ pin_project! {
     #[project = StateProj]
     #[derive(Debug)]
     enum State<F> {
-        Calling { #[pin] future: F, mask: Option<Mask> },
+        Calling { #[pin] future: F, masking: Masking },
         Failed { response: Option<Response<Bytes>> },
     }
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn calling(future: F, mask: Option<Mask>) -> Self {
-        Self { state: State::Calling { future, mask } }
+    pub(super) fn calling(future: F, masking: Masking) -> Self {
+        Self { state: State::Calling { future, masking } }
     }
 
     pub(super) fn failed(response: Response<Bytes>) -> Self {
@@ -46,12 +46,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Calling { future, mask } => {
+            StateProj::Calling { future, masking } => {
                 let mut response = ready!(future.poll(cx))?;
-                if let Some(mask) = mask {
+                let mask = masking.of(&mut response);
+                if let Some(mask) = &mask {
                     mask.headers(response.headers_mut());
                 }
-                Poll::Ready(Ok(response.map(|body| ResponseBody::inner(body, mask.take()))))
+                Poll::Ready(Ok(response.map(|body| ResponseBody::inner(body, mask))))
             }
             StateProj::Failed { response } => {
                 let response = response.take().expect("a future is not polled after its end");

@@ -4,9 +4,9 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Response};
 use memchr::{memchr_iter, memmem::Finder};
-use tollgate_core::Secret;
+use tollgate_core::{Secret, Shown};
 
 /// Shorter secrets are not looked for.
 const SHORTEST: usize = 8;
@@ -21,6 +21,12 @@ type Needle = Arc<Finder<'static>>;
 /// most searches do.
 #[derive(Default)]
 pub(super) struct Masks(RwLock<Vec<(Secret, Needle)>>);
+
+impl fmt::Debug for Masks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Masks").finish_non_exhaustive()
+    }
+}
 
 impl Masks {
     /// Returns what [`Mask::new`] does.
@@ -37,6 +43,27 @@ impl Masks {
         }
         kept.push((secret.clone(), mask.secret.clone()));
         Some(mask)
+    }
+}
+
+/// What is to be masked in an answer that has not come yet.
+#[derive(Debug)]
+pub(super) struct Masking {
+    mask: Option<Mask>,
+    masks: Arc<Masks>,
+}
+
+impl Masking {
+    /// Returns the masking of what we set, if we set anything.
+    pub(super) fn new(mask: Option<Mask>, masks: Arc<Masks>) -> Self {
+        Self { mask, masks }
+    }
+
+    /// Returns the mask for `answer`: of what took the place of ours further in, where something
+    /// did.
+    pub(super) fn of<B>(&mut self, answer: &mut Response<B>) -> Option<Mask> {
+        let shown = answer.extensions_mut().remove::<Shown>();
+        shown.and_then(|Shown(secret)| self.masks.of(&secret)).or_else(|| self.mask.take())
     }
 }
 

@@ -46,7 +46,8 @@
 //!
 //! Our credential in header values, body and trailers is replaced by as many `*`, so that
 //! `content-length` stays true. It is found across frames; only the end of a frame that may be its
-//! beginning is held back until the next. Credentials shorter than 8 bytes are left alone, for
+//! beginning is held back until the next. What somebody further in showed the upstream instead, and
+//! left on the answer as [`Shown`](tollgate_core::Shown), is masked the same way. Credentials shorter than 8 bytes are left alone, for
 //! what they match is mostly something else.
 //!
 //! # Order

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{
     Credential, Credentials, ResponseBody, ResponseFuture, Unusable,
-    mask::{Mask, Masks},
+    mask::{Masking, Masks},
 };
 
 /// Service of [`CredentialLayer`](super::CredentialLayer).
@@ -31,14 +31,15 @@ impl<S, C> SetCredential<S, C> {
 
 impl<S, C: Credentials> SetCredential<S, C> {
     /// Replaces the request's credentials and returns what to mask in the answer.
-    fn prepare<B>(&self, request: &mut Request<B>) -> Result<Option<Mask>, Unusable> {
+    fn prepare<B>(&self, request: &mut Request<B>) -> Result<Masking, Unusable> {
         credential::strip(request);
         let known = request.extensions().get::<Arc<Target>>().or(self.target.as_ref());
         let credential = self.lookup(known.ok_or(Unusable)?)?;
         if let Some((name, value)) = credential.header()? {
             request.headers_mut().insert(name, value);
         }
-        Ok(credential.secret().and_then(|secret| self.masks.of(secret)))
+        let mask = credential.secret().and_then(|secret| self.masks.of(secret));
+        Ok(Masking::new(mask, self.masks.clone()))
     }
 
     fn lookup(&self, target: &Target) -> Result<Credential, Unusable> {
@@ -65,7 +66,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.prepare(&mut request) {
-            Ok(mask) => ResponseFuture::calling(self.inner.call(request), mask),
+            Ok(masking) => ResponseFuture::calling(self.inner.call(request), masking),
             Err(Unusable) => ResponseFuture::failed(Caller::of(&request).fail(no_credential())),
         }
     }

@@ -2,7 +2,7 @@ use std::{convert::Infallible, sync::Arc};
 
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use tollgate_core::{Cause, Failure, Protocol, Sent};
+use tollgate_core::{Cause, Failure, Protocol, Sent, Shown};
 use tollgate_testkit::{Answer, Script, Upstream, wrapper_contract};
 use tower::{Layer, Service, ServiceExt};
 
@@ -99,6 +99,23 @@ async fn a_target_that_wants_none_gets_none() {
     let service = CredentialLayer::new(known).target(Arc::new(target)).layer(upstream.clone());
     service.oneshot(Request::new(Full::<Bytes>::default())).await.unwrap();
     assert!(upstream.received()[0].headers.is_empty());
+}
+
+#[tokio::test]
+async fn a_credential_set_further_in_is_masked_and_not_passed_on() {
+    let token = "ya29.fetched-on-the-way";
+    for provider in ["none", "bearer"] {
+        let text = format!("{{\"error\":\"bad token {token}\"}}");
+        let answer = Answer::new(StatusCode::UNAUTHORIZED, Script::new(text).split_every(7))
+            .header("x-echo", token)
+            .extension(Shown(Secret::new(token)));
+        let service = CredentialLayer::new(known).layer(Upstream::always(answer));
+        let answer = service.oneshot(request(provider)).await.unwrap();
+        assert!(answer.extensions().get::<Shown>().is_none());
+        assert_eq!(answer.headers()["x-echo"], "*".repeat(token.len()));
+        let seen = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&seen).contains(&"*".repeat(token.len())), "{seen:?}");
+    }
 }
 
 #[tokio::test]

@@ -164,6 +164,9 @@ fn alive(
     automaton: &mut Option<Box<dyn Automaton>>,
     chunk: &Bytes,
 ) -> Result<bool, DecodeError> {
+    if automaton.is_none() && decoder.pass(chunk) {
+        return Ok(true);
+    }
     decoder.push(chunk.clone());
     let mut alive = false;
     while let Some(waiting) = automaton {

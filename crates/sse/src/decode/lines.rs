@@ -66,6 +66,11 @@ impl Lines {
         None
     }
 
+    /// Whether a line begins with the next byte, whatever that is.
+    pub(super) fn is_between(&self) -> bool {
+        self.begun && !self.inside && !self.after_cr
+    }
+
     /// Skips a byte order mark, or the part of it that is in `chunk`.
     fn skip_mark(&mut self, chunk: &[u8]) -> usize {
         let rest = &BOM[self.mark..];

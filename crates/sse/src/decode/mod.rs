@@ -190,6 +190,22 @@ impl Decoder {
         }))
     }
 
+    /// Takes in and skips a chunk that is whole events and no comment alone, as nearly every chunk
+    /// is. `false`: it may be another, and was not taken in.
+    pub(crate) fn pass(&mut self, chunk: &[u8]) -> bool {
+        self.clear_taken();
+        let Grammar::Sse(lines) = &self.grammar else { return false };
+        let between = self.carry.is_empty() && self.start == self.chunk.len();
+        let begins = chunk.starts_with(b"data:") || chunk.starts_with(b"event:");
+        if !(between && lines.is_between() && begins && chunk.ends_with(b"\n\n")) {
+            return false;
+        }
+        self.before += (self.chunk.len() + chunk.len()) as u64;
+        (self.chunk, self.at, self.start) = (Bytes::new(), 0, 0);
+        self.whole = self.before;
+        true
+    }
+
     /// How many bytes from the start of the stream belong to whole events taken so far.
     ///
     /// Whoever forwards whole events only may release that much. The bracket that closes an array

@@ -279,3 +279,39 @@ proptest! {
         prop_assert!(bytes.starts_with(&raw));
     }
 }
+
+#[test]
+fn whole_chunks_are_passed_and_what_follows_is_read_as_if_they_had_been_read() {
+    let chunks = [
+        (": hello\n\n", false),
+        ("data: 1\n\n", true),
+        ("event: a\ndata: 2\n\ndata: 3\n\n", true),
+        ("data: 4\n", false),
+        ("data: 5\n\n", false),
+        ("data: 6\r\r", false),
+        ("\ndata: 7\n\n", false),
+        ("data: 8\n\n", true),
+        (": ping\n\n", false),
+        ("data: [DONE]\n\n", true),
+    ];
+    let (mut passing, mut reading) = (Decoder::new(Framing::Sse), Decoder::new(Framing::Sse));
+    for (chunk, expected) in chunks {
+        let chunk = Bytes::from_static(chunk.as_bytes());
+        let passed = passing.pass(&chunk);
+        assert_eq!(passed, expected, "{chunk:?}");
+        let mut read = Vec::new();
+        let decoders = [Some(&mut reading), Some(&mut passing).filter(|_| !passed)];
+        for decoder in decoders.into_iter().flatten() {
+            decoder.push(chunk.clone());
+            let mut says = Vec::new();
+            while let Some(said) = decoder.skip().unwrap() {
+                says.push(said);
+            }
+            read.push((says, decoder.position()));
+        }
+        assert_eq!(read.first().unwrap().1, passing.position(), "{chunk:?}");
+        assert!(read.windows(2).all(|both| both[0] == both[1]), "{chunk:?}");
+    }
+    assert!(!Decoder::new(Framing::Sse).pass(b"data: 1\n\n"), "a mark may stand before it");
+    assert!(matches!(passing.finish(), Tail::Clean));
+}

@@ -4,6 +4,7 @@ mod body;
 mod future;
 mod held;
 mod passed;
+mod sound;
 mod verdict;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use http::{HeaderValue, Response, response::Parts};
 use tollgate_core::{Cause, Failure, Frames, Origin, Refusal};
 use tollgate_wire::{Caller, Fault, ORIGIN};
 
-pub use self::{body::GatedBody, future::Gate, passed::Passed, verdict::Media};
+pub use self::{body::GatedBody, future::Gate, passed::Passed, sound::Sound, verdict::Media};
 pub(crate) use self::{
     body::StreamParts,
     held::{Held, Stream},

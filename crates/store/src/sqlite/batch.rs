@@ -3,7 +3,7 @@ use std::{collections::HashMap, hash::Hash};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
-    row::{MOST, Row, Tokens},
+    row::{Counted, MOST, Row, Tokens},
     sum::Sum,
 };
 
@@ -20,14 +20,14 @@ pub(super) struct Totals {
 
 impl Totals {
     fn of(row: &Row<'_>) -> Self {
-        let cost = row.cost();
+        let counted = &row.counted;
         Self {
             calls: i64::from(row.attempt == 1),
             attempts: 1,
-            unknown: i64::from(cost.is_none()),
-            estimated: i64::from(row.estimated()),
-            tokens: row.tokens,
-            cost: cost.unwrap_or_default(),
+            unknown: i64::from(counted.cost.is_none()),
+            estimated: i64::from(counted.is_estimated),
+            tokens: counted.tokens,
+            cost: counted.cost.unwrap_or_default(),
         }
     }
 
@@ -52,69 +52,71 @@ struct Group<'a> {
 
 /// Writes the rows that are not there yet, and their sums. Returns how many were new.
 pub(super) fn write(connection: &Connection, rows: &[Row<'_>]) -> rusqlite::Result<usize> {
-    let mut groups: HashMap<Group<'_>, (&str, Totals)> = HashMap::new();
-    let mut tags: HashMap<(&str, i64), Totals> = HashMap::new();
-    let mut insert = connection.prepare_cached(INSERT)?;
+    let mut sums = Sums::default();
+    let mut insert = connection.prepare_cached(
+        "INSERT OR IGNORE INTO attempts (call, attempt, record) VALUES (?1, ?2, ?3)",
+    )?;
     let mut written = 0;
     for row in rows {
-        if insert_row(&mut insert, row)? == 0 {
-            continue;
+        if insert.execute((row.call, row.attempt, &*row.record))? > 0 {
+            written += 1;
+            sums.add(row);
         }
-        written += 1;
-        let totals = Totals::of(row);
-        let (name, sum) = groups.entry(group(row)).or_default();
-        *name = &row.key_name;
-        sum.add(&totals);
-        row.tags().for_each(|tag| tags.entry((tag, row.day())).or_default().add(&totals));
     }
-    groups
-        .into_iter()
-        .try_for_each(|(group, (name, sum))| add_group(connection, &group, name, sum))?;
-    tags.into_iter().try_for_each(|((tag, day), sum)| add_tag(connection, tag, day, sum))?;
+    sums.write(connection)?;
     Ok(written)
 }
 
-const INSERT: &str = "INSERT OR IGNORE INTO charges (call, attempt, at, day, key, key_name, team, \
-     provider, asked, model, tags, user, pico, usd, input, output, cached, written, reasoning, \
-     quality, ending, took, details) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-     ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
-
-fn insert_row(insert: &mut rusqlite::Statement<'_>, row: &Row<'_>) -> rusqlite::Result<usize> {
-    let Tokens { input, output, cached, written, reasoning } = row.tokens;
-    insert.execute(params![
-        row.call,
-        row.attempt,
-        row.at,
-        row.day(),
-        &*row.key,
-        &*row.key_name,
-        &*row.team,
-        &*row.provider,
-        &*row.asked,
-        &*row.model,
-        &*row.tags,
-        &*row.user,
-        row.pico,
-        row.usd,
-        input,
-        output,
-        cached,
-        written,
-        reasoning,
-        &*row.quality,
-        &*row.ending,
-        row.took,
-        &*row.details,
-    ])
+/// What the rows of a batch add up to.
+#[derive(Debug, Default)]
+struct Sums<'a> {
+    /// A key has the name of its last row.
+    groups: HashMap<Group<'a>, (&'a str, Totals)>,
+    tags: HashMap<(&'a str, i64), Totals>,
+    /// What follows each other is mostly alike.
+    last: Option<(Group<'a>, &'a str, Totals)>,
 }
 
-fn group<'a>(row: &'a Row<'_>) -> Group<'a> {
-    Group {
-        key: &row.key,
-        day: row.day(),
-        team: &row.team,
-        provider: &row.provider,
-        model: &row.model,
+impl<'a> Sums<'a> {
+    fn add(&mut self, row: &'a Row<'_>) {
+        let (totals, counted) = (Totals::of(row), &row.counted);
+        let (group, name) = (Group::of(counted), counted.key_name);
+        match &mut self.last {
+            Some((last, known, sum)) if *last == group && *known == name => sum.add(&totals),
+            _ => {
+                self.settle();
+                self.last = Some((group, name, totals));
+            }
+        }
+        for tag in counted.tags.split(',').filter(|tag| !tag.is_empty()) {
+            self.tags.entry((tag, counted.day)).or_default().add(&totals);
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some((group, name, totals)) = self.last.take() {
+            let (known, sum) = self.groups.entry(group).or_default();
+            *known = name;
+            sum.add(&totals);
+        }
+    }
+
+    fn write(mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.settle();
+        for (group, (name, sum)) in self.groups {
+            add_group(connection, &group, name, sum)?;
+        }
+        for ((tag, day), sum) in self.tags {
+            add_tag(connection, tag, day, sum)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Group<'a> {
+    fn of(counted: &Counted<'a>) -> Self {
+        let Counted { key, day, team, provider, model, .. } = *counted;
+        Self { key, day, team, provider, model }
     }
 }
 

@@ -26,11 +26,14 @@ impl fmt::Display for Migration {
     }
 }
 
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "charges and keys",
-    sql: include_str!("migrations/0001_charges_and_keys.sql"),
-}];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "charges and keys",
+        sql: include_str!("migrations/0001_charges_and_keys.sql"),
+    },
+    Migration { number: 2, name: "attempts", sql: include_str!("migrations/0002_attempts.sql") },
+];
 
 impl Migration {
     fn checksum(&self) -> Vec<u8> {
@@ -150,7 +153,8 @@ mod tests {
 
     const MORE: &[Migration] = &[
         MIGRATIONS[0],
-        Migration { number: 2, name: "more", sql: "CREATE TABLE more (a INTEGER) STRICT" },
+        MIGRATIONS[1],
+        Migration { number: 3, name: "more", sql: "CREATE TABLE more (a INTEGER) STRICT" },
     ];
 
     struct Place(tempfile::TempDir);
@@ -194,11 +198,37 @@ mod tests {
     }
 
     #[test]
+    fn charges_of_the_first_schema_are_shown_as_before() {
+        let place = Place::new();
+        place.migrate(&MIGRATIONS[..1]).unwrap();
+        let call = tollgate_core::CallId::random();
+        let connection = Connection::open(place.path()).unwrap();
+        let insert = "INSERT INTO charges VALUES (?1, ?2, 1000, 0, 'key_1', 'dev', '', 'openai', \
+                      'gpt', 'gpt-5', 'a,b', '', ?3, ?4, 12, 3, 0, 0, 0, 'exact', 'complete', 7, \
+                      '{\"stream\":true}')";
+        connection
+            .execute(insert, (call.as_bytes(), 1, 1_500_000_000_001_i64, None::<&str>))
+            .unwrap();
+        connection.execute(insert, (call.as_bytes(), 2, None::<i64>, Some("0.25"))).unwrap();
+        drop(connection);
+        let store = SqliteStore::open(place.path(), Options::new()).unwrap();
+        let found = store.call(call, None).unwrap().unwrap();
+        assert_eq!(found.cost_usd.unwrap().to_string(), "1.750000000001");
+        assert_eq!(
+            (found.key.as_deref(), &found.tags[..]),
+            (Some("key_1"), &["a".into(), "b".into()][..])
+        );
+        let attempt = &found.attempts[1];
+        assert_eq!((attempt.attempt, attempt.input_tokens, attempt.took_ms), (2, 12, 7));
+        assert_eq!((attempt.details.get(), &*attempt.ending), ("{\"stream\":true}", "complete"));
+    }
+
+    #[test]
     fn a_file_of_a_newer_program_is_refused() {
         let place = Place::new();
         place.migrate(MORE).unwrap();
         let error = SqliteStore::open(place.path(), Options::new()).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+        assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error}");
         assert!(error.to_string().contains("newer Tollgate"), "{error}");
         assert!(pending(place.path()).is_err());
     }
@@ -206,7 +236,8 @@ mod tests {
     #[test]
     fn a_file_made_with_another_migration_is_refused() {
         let place = Place::new();
-        place.migrate(&[MIGRATIONS[0], Migration { sql: "SELECT 1", ..MORE[1] }]).unwrap();
+        let other = Migration { sql: "SELECT 1", ..MORE[1] };
+        place.migrate(&[MIGRATIONS[0], other]).unwrap();
         let error = place.migrate(MORE).unwrap_err();
         assert!(matches!(error, StoreError::Altered { number: 2, .. }), "{error}");
     }

@@ -14,8 +14,11 @@ use super::{
     database::FileId,
 };
 use crate::{
-    AttemptRecord, CallRecord, Range, SpendBy, SpendRow, StoreError, row::Tokens, spend::date,
+    AttemptRecord, CallRecord, Range, SpendBy, SpendRow, StoreError,
+    row::{Reading, Tokens},
+    spend::date,
     sum::Sum,
+    terse,
 };
 
 /// How many connections are kept for the next to ask.
@@ -69,22 +72,25 @@ impl Reader {
         key: Option<&KeyId>,
     ) -> Result<Option<CallRecord>, StoreError> {
         self.with(|connection| {
-            let mut select = connection.prepare_cached(CALL)?;
-            let mut rows = select.query((id.as_bytes(), key.map(KeyId::as_str)))?;
+            let mut select = connection.prepare_cached(
+                "SELECT attempt, record FROM attempts WHERE call = ?1 ORDER BY attempt",
+            )?;
+            let mut rows = select.query([id.as_bytes()])?;
             let mut call: Option<CallRecord> = None;
             let mut cost = Some(Sum::default());
             while let Some(row) = rows.next()? {
-                let (attempt, its_cost) = attempt(row)?;
-                cost = cost.zip(its_cost).map(|(mut sum, its)| {
+                let text = terse::json(row.get_ref(1)?.as_blob()?).ok_or_else(damaged)?;
+                let read = Reading::of(&text).ok_or_else(damaged)?;
+                if key.is_some_and(|key| key.as_str() != read.key) {
+                    continue;
+                }
+                cost = cost.zip(read.cost()).map(|(mut sum, its)| {
                     sum.add(its);
                     sum
                 });
-                let call = match &mut call {
-                    Some(call) => call,
-                    None => call.insert(head(id, row)?),
-                };
+                let call = call.get_or_insert_with(|| head(id, &read));
                 call.cost_usd = cost.map(Sum::money);
-                call.attempts.push(attempt);
+                call.attempts.push(attempt(row.get(0)?, &read));
             }
             Ok(call)
         })
@@ -224,58 +230,46 @@ fn count(n: i64) -> u64 {
     u64::try_from(n).unwrap_or(0)
 }
 
-const CALL: &str = "SELECT key, key_name, team, asked, user, tags, attempt, at, provider, model, \
-     ending, quality, input, output, cached, written, reasoning, took, pico, usd, details \
-     FROM charges WHERE call = ?1 AND (?2 IS NULL OR key = ?2) ORDER BY attempt";
+fn damaged() -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(1, "record".into(), rusqlite::types::Type::Blob)
+}
 
-fn head(id: CallId, row: &Row<'_>) -> rusqlite::Result<CallRecord> {
-    let tags: String = row.get(5)?;
-    Ok(CallRecord {
+fn head(id: CallId, read: &Reading<'_>) -> CallRecord {
+    CallRecord {
         id,
-        key: told(row, 0)?,
-        key_name: told(row, 1)?,
-        team: told(row, 2)?,
-        asked: told(row, 3)?,
-        user: told(row, 4)?,
-        tags: tags.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
+        key: told(&read.key),
+        key_name: told(&read.key_name),
+        team: told(&read.team),
+        asked: told(&read.asked),
+        user: told(&read.user),
+        tags: read.tags.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
         cost_usd: None,
         attempts: Vec::new(),
-    })
+    }
 }
 
-fn attempt(row: &Row<'_>) -> rusqlite::Result<(AttemptRecord, Option<Sum>)> {
-    let tokens = tokens(row, 12)?;
-    let cost = stored(row, 18)?;
-    let attempt = AttemptRecord {
-        attempt: row.get(6)?,
-        at: instant(row.get(7)?),
-        provider: told(row, 8)?,
-        model: told(row, 9)?,
-        ending: row.get(10)?,
-        quality: row.get(11)?,
-        cost_usd: cost.map(Sum::money),
-        input_tokens: count(tokens.input),
-        output_tokens: count(tokens.output),
-        cached_tokens: count(tokens.cached),
-        cache_write_tokens: count(tokens.written),
-        reasoning_tokens: count(tokens.reasoning),
-        took_ms: count(row.get(17)?),
-        details: details(row)?,
-    };
-    Ok((attempt, cost))
-}
-
-fn details(row: &Row<'_>) -> rusqlite::Result<Box<RawValue>> {
-    let text: String = row.get(20)?;
-    RawValue::from_string(text).map_err(|e| {
-        rusqlite::Error::FromSqlConversionFailure(20, rusqlite::types::Type::Text, e.into())
-    })
+fn attempt(number: u32, read: &Reading<'_>) -> AttemptRecord {
+    AttemptRecord {
+        attempt: number,
+        at: instant(i64::try_from(read.at).unwrap_or(i64::MAX)),
+        provider: told(&read.provider),
+        model: told(&read.model),
+        ending: read.ending.clone().into_owned(),
+        quality: read.quality.clone().into_owned(),
+        cost_usd: read.cost().map(Sum::money),
+        input_tokens: read.input,
+        output_tokens: read.output,
+        cached_tokens: read.cached,
+        cache_write_tokens: read.written,
+        reasoning_tokens: read.reasoning,
+        took_ms: read.took,
+        details: read.details.unwrap_or(RawValue::NULL).to_owned(),
+    }
 }
 
 /// An empty text stands for nothing.
-fn told(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
-    let text: String = row.get(at)?;
-    Ok((!text.is_empty()).then_some(text))
+fn told(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// `2026-11-22T09:30:00.125Z` of Unix milliseconds.

@@ -11,11 +11,10 @@ use crate::{
     codec::{Onto, Outgoing},
     effort,
     json::{Json, Number, Object, Raw},
-    lost,
     model::{Conversation, Field, Format, JsonSchema, Tier},
     restore::Restore,
     schema::{self, Loss},
-    shape::{Shape, shape},
+    shape::Shape,
     state,
     warning::{Code, Report},
 };
@@ -46,10 +45,7 @@ pub(super) fn prompt<'a>(
     onto: &Onto<'_>,
     report: &mut Report,
 ) -> Result<Prompt<'a>, Refusal> {
-    lost::report(c, ME, report)?;
-    state::refuse(c, ME, report)?;
-    state::admit(c, ME, onto, report)?;
-    let shape = shape(c, ME, report)?;
+    let shape = state::admitted(c, ME, onto, report)?;
     let bound = onto.caps.bound_reasoning && thinking::replays_native(&shape, onto);
     let mut hints = Hints::of(c);
     let offer = tools::offer(c, onto, bound, &mut hints, report)?;

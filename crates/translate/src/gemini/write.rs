@@ -6,10 +6,8 @@ use super::{thinking, tools, turns::Turns};
 use crate::{
     codec::{Onto, Outgoing},
     json::{Json, Object, Raw},
-    lost,
     model::{Conversation, Field, Format, JsonSchema, Tier},
     schema::{self, Loss},
-    shape::shape,
     state,
     warning::{Code, Report},
 };
@@ -27,10 +25,7 @@ pub(super) fn prompt<'a>(
     onto: &Onto<'_>,
     report: &mut Report,
 ) -> Result<Object<'a>, Refusal> {
-    lost::report(c, ME, report)?;
-    state::refuse(c, ME, report)?;
-    state::admit(c, ME, onto, report)?;
-    let shape = shape(c, ME, report)?;
+    let shape = state::admitted(c, ME, onto, report)?;
     let mut turns = Turns::new(c, onto, report);
     let system = turns.system(&shape.leading)?;
     let contents = turns.contents(&shape)?;

@@ -205,6 +205,7 @@ fn seen_by_upstream(lane: &Lane, frames: &Frames) -> Call {
         candidates: seen.candidates.unwrap_or(1),
         stream_usage: seen.stream_usage,
         asks_cost: false,
+        service_tier: seen.service_tier.map(Into::into),
         needs: seen.needs,
         ..CallFacts::clone(call)
     }

@@ -24,6 +24,22 @@ pub struct Answer {
     pub extra: Extra,
 }
 
+impl Answer {
+    /// Returns an answer of `source` of which nothing came yet.
+    pub fn new(source: Protocol) -> Self {
+        Self {
+            source,
+            id: String::new(),
+            created: 0,
+            model: String::new(),
+            candidates: Vec::new(),
+            usage: None,
+            prompt_block: None,
+            extra: Extra::default(),
+        }
+    }
+}
+
 /// One alternative of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {

@@ -175,18 +175,8 @@ pub(super) fn sign_text(parts: &mut Vec<Part>, mut signature: Opaque) {
 
 /// The content, and whether it was one plain string.
 fn content(fields: &mut Fields<'_>) -> Result<(bool, Vec<Part>), Bad> {
-    let Some(node) = fields.take("content") else { return Ok((false, Vec::new())) };
-    if let Some(text) = node.str() {
-        return Ok((true, vec![Part::text(text)]));
-    }
-    if !node.is_array() {
-        return Err(Bad::new("content", "must be a string or an array of parts"));
-    }
-    let parts = node
-        .elements()
-        .enumerate()
-        .map(|(i, node)| part(node).map_err(|bad| bad.under(format!("content[{i}]"))));
-    Ok((false, parts.collect::<Result<_, _>>()?))
+    let node = fields.take("content");
+    node.map_or(Ok((false, Vec::new())), |node| openai::content(node, part))
 }
 
 pub(super) fn part(node: Node<'_>) -> Result<Part, Bad> {

@@ -7,11 +7,8 @@ use crate::{
     codec::{Onto, Outgoing},
     effort,
     json::{Json, Object},
-    lost,
     model::{Conversation, Field, Format, JsonSchema},
-    names, openai,
-    shape::shape,
-    state,
+    names, openai, state,
     warning::{Code, Report},
 };
 
@@ -22,10 +19,7 @@ pub(super) fn request(
     onto: &Onto<'_>,
     report: &mut Report,
 ) -> Result<Outgoing, Refusal> {
-    lost::report(c, ME, report)?;
-    state::refuse(c, ME, report)?;
-    state::admit(c, ME, onto, report)?;
-    let shape = shape(c, ME, report)?;
+    let shape = state::admitted(c, ME, onto, report)?;
     let mut body = Object::new().with("model", onto.model);
     let messages = Turns::new(c, onto, report).messages(&shape)?;
     body.put("messages", messages);

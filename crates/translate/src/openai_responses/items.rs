@@ -189,17 +189,7 @@ fn result(mut fields: Fields<'_>, custom: bool, place: Place) -> Result<ToolResu
 
 /// The content, and whether it was one plain string.
 fn content(node: Node<'_>) -> Result<(bool, Vec<Part>), Bad> {
-    if let Some(text) = node.string() {
-        return Ok((true, vec![Part::text(text)]));
-    }
-    if !node.is_array() {
-        return Err(Bad::new("content", "must be a string or an array of parts"));
-    }
-    let parts = node
-        .elements()
-        .enumerate()
-        .map(|(i, node)| part(node).map_err(|bad| bad.under(format!("content[{i}]"))));
-    Ok((false, parts.collect::<Result<_, _>>()?))
+    openai::content(node, part)
 }
 
 pub(super) fn part(node: Node<'_>) -> Result<Part, Bad> {

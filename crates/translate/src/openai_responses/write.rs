@@ -7,11 +7,8 @@ use crate::{
     codec::{Onto, Outgoing},
     effort,
     json::{Json, Object},
-    lost,
     model::{Conversation, Field, Format, JsonSchema, Native},
-    openai,
-    shape::shape,
-    state,
+    openai, state,
     warning::{Code, Report},
 };
 
@@ -28,10 +25,7 @@ fn prompt<'a>(
     onto: &Onto<'_>,
     report: &mut Report,
 ) -> Result<Object<'a>, Refusal> {
-    lost::report(c, ME, report)?;
-    state::refuse(c, ME, report)?;
-    state::admit(c, ME, onto, report)?;
-    let shape = shape(c, ME, report)?;
+    let shape = state::admitted(c, ME, onto, report)?;
     let mut turns = Turns::new(c, onto, report);
     let (instructions, mut items) = turns.leading(&shape.leading)?;
     items.extend(turns.items(&shape)?);

@@ -3,9 +3,7 @@
 use tollgate_core::Protocol;
 
 use super::{Delta, Ending, Event, Flow, Head, Sink, Start, Tool};
-use crate::model::{
-    Answer, Args, CallKind, Candidate, Extra, Finish, Part, Reasoning, Text, ToolCall,
-};
+use crate::model::{Answer, Args, CallKind, Candidate, Finish, Part, Reasoning, Text, ToolCall};
 
 /// Collects the events of a stream into one answer.
 ///
@@ -30,17 +28,7 @@ struct Open {
 impl Fold {
     /// Returns an empty answer of a protocol.
     pub fn new(source: Protocol) -> Self {
-        let answer = Answer {
-            source,
-            id: String::new(),
-            created: 0,
-            model: String::new(),
-            candidates: Vec::new(),
-            usage: None,
-            prompt_block: None,
-            extra: Extra::default(),
-        };
-        Self { answer, open: Vec::new(), is_whole: false }
+        Self { answer: Answer::new(source), open: Vec::new(), is_whole: false }
     }
 
     /// The answer; `None` if the stream did not come to its end.

@@ -17,7 +17,7 @@ use ring::{
 };
 use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 use serde_json::Value;
-use tollgate_core::{Body, Cause, Class, Failure, Frames, Protocol, Secret, Sent, Target};
+use tollgate_core::{Body, Cause, Class, Failure, Frames, Protocol, Secret, Sent, Shown, Target};
 use tower_service::Service;
 
 use super::{Signer, Signing};
@@ -216,6 +216,7 @@ struct Shared {
 #[derive(Clone)]
 struct Token {
     header: HeaderValue,
+    secret: Secret,
     ends: Instant,
 }
 
@@ -238,42 +239,41 @@ impl Signer for GoogleToken {
         let shared = self.0.clone();
         Box::pin(async move {
             let token = shared.token().await?;
-            request.headers_mut().insert(header::AUTHORIZATION, token);
+            request.headers_mut().insert(header::AUTHORIZATION, token.header);
+            request.extensions_mut().insert(Shown(token.secret));
             Ok(request)
         })
     }
 }
 
 impl Shared {
-    async fn token(&self) -> Result<HeaderValue, Failure> {
-        if let Some(header) = self.lasting(EARLY) {
-            return Ok(header);
+    async fn token(&self) -> Result<Token, Failure> {
+        if let Some(token) = self.lasting(EARLY) {
+            return Ok(token);
         }
         let renewing = match (self.lasting(LAST), self.renewing.try_lock()) {
             (_, Ok(renewing)) => renewing,
-            (Some(header), Err(_)) => return Ok(header),
+            (Some(token), Err(_)) => return Ok(token),
             (None, Err(_)) => self.renewing.lock().await,
         };
         // Whoever held the lock may have brought one.
-        if let Some(header) = self.lasting(EARLY) {
-            return Ok(header);
+        if let Some(token) = self.lasting(EARLY) {
+            return Ok(token);
         }
         let fetched = self.fetch().await;
-        let kept = fetched.map(|token| {
-            let header = token.header.clone();
-            *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
-            header
+        let kept = fetched.inspect(|token| {
+            *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         });
         drop(renewing);
         kept.or_else(|| self.lasting(LAST)).ok_or_else(no_token)
     }
 
     /// The token, if it is good for so long.
-    fn lasting(&self, least: Duration) -> Option<HeaderValue> {
+    fn lasting(&self, least: Duration) -> Option<Token> {
         let token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
         let token = token.as_ref()?;
         let left = token.ends.saturating_duration_since(Instant::now());
-        (left > least).then(|| token.header.clone())
+        (left > least).then(|| token.clone())
     }
 
     async fn fetch(&self) -> Option<Token> {
@@ -298,9 +298,10 @@ fn no_token() -> Failure {
 
 fn token(body: &Bytes) -> Option<Token> {
     let answer: Value = serde_json::from_slice(body).ok()?;
-    let header = Secret::new(answer["access_token"].as_str()?).header("Bearer ")?;
+    let secret = Secret::new(answer["access_token"].as_str()?);
+    let header = secret.header("Bearer ")?;
     let lasts = answer["expires_in"].as_u64().unwrap_or(3600).min(86_400);
-    Some(Token { header, ends: Instant::now() + Duration::from_secs(lasts) })
+    Some(Token { header, secret, ends: Instant::now() + Duration::from_secs(lasts) })
 }
 
 /// What a service account signs to get a token (RFC 7523).

@@ -20,8 +20,9 @@ pub type Signing = Pin<Box<dyn Future<Output = Result<Request<Frames>, Failure>>
 
 /// Signs requests as they are about to be sent: on their last URI, headers and body.
 ///
-/// A signer adds headers and changes nothing else. Those that hold a secret are marked sensitive.
-/// Dropping the future leaves nothing behind.
+/// A signer adds headers and changes nothing else. Those that hold a secret are marked sensitive;
+/// one that an upstream could echo is left in the extensions as [`Shown`](tollgate_core::Shown),
+/// which travels on with the answer. Dropping the future leaves nothing behind.
 ///
 /// Errors: a [`Failure`] with [`Cause::Credential`](tollgate_core::Cause::Credential); nothing is
 /// sent then.

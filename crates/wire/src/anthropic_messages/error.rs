@@ -5,9 +5,9 @@ use tollgate_core::Class;
 
 use crate::{
     Fault, Rendered, hints,
-    json::{self, Object},
+    json::Object,
     openai::client_closed,
-    said::Said,
+    said::{self, Said},
 };
 
 /// The header under which Anthropic's clients look for the request id.
@@ -42,33 +42,17 @@ const KINDS: [(&str, u16); 11] = [
 
 /// Classifies an error answer.
 pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-    let said = Said::read(status, body);
-    let mut fault = fault(Some(status), &said);
-    hints::apply(&mut fault, headers, &said);
-    fault
+    hints::judged(&Said::read(status, body), Some(status), headers, fault)
 }
 
 /// Classifies an error event, or an error body that came with status 200.
 pub(super) fn in_stream(data: &[u8]) -> Fault {
-    let said = Said::of(serde_json::from_slice(data).unwrap_or_default(), None);
-    let mut fault = fault(None, &said);
-    hints::apply(&mut fault, &HeaderMap::new(), &said);
-    fault
+    hints::judged(&Said::in_answer(data), None, &HeaderMap::new(), fault)
 }
 
 /// Returns the error a whole answer with status 200 is.
 pub(super) fn in_answer(answer: Object<'_>) -> Option<Fault> {
-    let mut error = None;
-    for member in answer {
-        match member.ok()? {
-            (key, value) if key == "error" && !json::is_blank(value) => error = Some(value),
-            (key, value) if matches!(&*key, "content" | "data") && !json::is_blank(value) => {
-                return None;
-            }
-            _ => {}
-        }
-    }
-    error.map(in_stream)
+    said::error_of(answer, &["content", "data"]).map(in_stream)
 }
 
 fn fault(status: Option<StatusCode>, said: &Said) -> Fault {

@@ -73,6 +73,7 @@ impl Dialect for AnthropicMessages {
                 | "output_format"
                 | "thinking"
                 | "metadata"
+                | "service_tier"
         )
     }
 
@@ -82,6 +83,7 @@ impl Dialect for AnthropicMessages {
             "stream" => return members::stream(value, peek),
             "max_tokens" => members::limit(value, peek),
             "tools" => members::tools(value, peek),
+            "service_tier" => members::tier(value, peek),
             "output_format" => follows_schema(!json::is_blank(value), peek),
             "output_config" => {
                 let says = |key| json::member(value, key).is_some_and(|v| !json::is_blank(v));

@@ -70,13 +70,20 @@ impl Dialect for Gemini {
     fn reads_member(&self, key: &str) -> bool {
         matches!(
             key,
-            "generationConfig" | "generation_config" | "tools" | "cachedContent" | "cached_content"
+            "generationConfig"
+                | "generation_config"
+                | "tools"
+                | "cachedContent"
+                | "cached_content"
+                | "serviceTier"
+                | "service_tier"
         )
     }
 
     fn read_member(&self, key: &str, value: &[u8], peek: &mut Peek) -> Result<(), String> {
         match key {
             "tools" => members::tools(value, peek),
+            "serviceTier" | "service_tier" => members::tier(value, peek),
             "cachedContent" | "cached_content" => peek.needs.state |= !json::is_blank(value),
             _ => Object::new(value)
                 .map_while(Result::ok)

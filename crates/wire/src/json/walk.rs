@@ -18,6 +18,7 @@ impl<'a> Object<'a> {
     }
 
     /// Returns the next member, its name in bytes, which are not checked to be text.
+    #[inline]
     pub(crate) fn member(&mut self) -> Option<Result<RawMember<'a>, Malformed>> {
         self.0.step(|walk| {
             let (key, is_plain) = walk.key()?;
@@ -166,9 +167,10 @@ impl<'a> Walk<'a> {
             return Ok((self.value()?, false));
         }
         let start = self.at;
-        self.skip_string()?;
-        let key = &self.text[start..self.at];
-        Ok((key, !key.contains(&b'\\')))
+        let (length, is_plain) =
+            skip::plain(&self.text[start + 1..]).ok_or(Malformed { at: self.text.len() })?;
+        self.at += 1 + length;
+        Ok((&self.text[start..self.at], is_plain))
     }
 
     fn value(&mut self) -> Result<&'a [u8], Malformed> {
@@ -177,8 +179,8 @@ impl<'a> Walk<'a> {
         match first {
             Some(b'"') => self.skip_string()?,
             Some(b'{' | b'[') => self.skip_container()?,
-            Some(_) => self.skip_scalar(),
-            None => {}
+            Some(b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => self.skip_scalar(),
+            _ => {}
         }
         match &self.text[start..self.at] {
             b"" => Err(Malformed { at: start }),
@@ -194,29 +196,58 @@ impl<'a> Walk<'a> {
     }
 
     fn skip_container(&mut self) -> Result<(), Malformed> {
-        let mut depth = 0_usize;
+        let mut open = Open::default();
+        let mut at = self.at;
         loop {
-            self.at += skip::to_mark(&self.text[self.at..]);
-            match self.text.get(self.at) {
+            at += skip::to_mark(&self.text[at..]);
+            let malformed = Malformed { at };
+            match self.text.get(at) {
                 Some(b'"') => {
-                    self.skip_string()?;
-                    continue;
+                    at += skip::string(&self.text[at + 1..]).ok_or(malformed)?;
                 }
-                Some(b'{' | b'[') => depth += 1,
-                Some(_) => depth -= 1,
-                None => return Err(Malformed { at: self.at }),
+                Some(byte @ (b'{' | b'[')) => open.push(*byte),
+                Some(byte) if open.pop(*byte) => {}
+                _ => return Err(malformed),
             }
-            self.at += 1;
-            if depth == 0 {
+            at += 1;
+            if open.depth == 0 {
+                self.at = at;
                 return Ok(());
             }
         }
     }
 
+    /// A literal or a number, by its first byte.
     fn skip_scalar(&mut self) {
         let rest = &self.text[self.at..];
         let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b':' | b' ' | b'\t' | b'\n' | b'\r');
         self.at += rest.iter().position(ends).unwrap_or(rest.len());
+    }
+}
+
+/// The brackets that are open: the kinds of the innermost 64 as bits, and how many there are.
+///
+/// Below that depth a bracket that closes another kind goes unnoticed.
+#[derive(Default)]
+struct Open {
+    braces: u64,
+    depth: usize,
+}
+
+impl Open {
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        self.braces = self.braces << 1 | u64::from(byte == b'{');
+        self.depth += 1;
+    }
+
+    /// Returns whether `byte` closes the innermost bracket.
+    #[inline]
+    fn pop(&mut self, byte: u8) -> bool {
+        let matches = self.depth > 64 || (self.braces & 1 == 1) == (byte == b'}');
+        self.braces >>= 1;
+        self.depth -= 1;
+        matches
     }
 }
 

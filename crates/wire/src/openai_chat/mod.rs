@@ -68,6 +68,7 @@ impl Dialect for OpenAiChat {
                 | "usage"
                 | "user"
                 | "safety_identifier"
+                | "service_tier"
         )
     }
 
@@ -91,6 +92,7 @@ impl Dialect for OpenAiChat {
             "reasoning" => peek.needs.reasoning |= asks_reasoning(value),
             "usage" => peek.asks_cost = true,
             "user" | "safety_identifier" => members::user(Some(value), key != "user", peek),
+            "service_tier" => members::tier(value, peek),
             _ => {}
         }
         Ok(())

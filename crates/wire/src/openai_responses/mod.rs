@@ -70,6 +70,7 @@ impl Dialect for OpenAiResponses {
                 | "usage"
                 | "user"
                 | "safety_identifier"
+                | "service_tier"
                 | "previous_response_id"
                 | "conversation"
         )
@@ -80,6 +81,7 @@ impl Dialect for OpenAiResponses {
             "model" => return members::model(value, peek),
             "stream" => return members::stream(value, peek),
             "max_output_tokens" => members::limit(value, peek),
+            "service_tier" => members::tier(value, peek),
             "tools" => members::tools(value, peek),
             "text" => {
                 let format = json::member(value, "format").unwrap_or_default();

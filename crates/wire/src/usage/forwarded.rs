@@ -12,6 +12,8 @@ static PARTS: Word = Word::new("\"parts\"");
 
 /// How an estimate is made, for the record.
 const METHOD: &str = "forwarded text: bytes / 3.5, CJK by character";
+const UNSEEN: &str =
+    "forwarded text: bytes / 3.5, CJK by character; reasoning: as much as is usual unseen";
 
 /// What is known of the request whose answer broke off or told nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,13 +164,16 @@ impl Forwarded {
             usage.prompt = InTokens { text: Some(input.tokens()), ..InTokens::default() };
         }
         let (visible, reasoning) = self.output(sent);
+        usage.method = Some(METHOD.to_owned());
         if visible.saturating_add(reasoning) > usage.output_total() {
+            if reasoning > 0 && self.reasoning == Amount::default() {
+                usage.method = Some(UNSEEN.to_owned());
+            }
             usage.output = OutTokens { text: Some(visible), ..OutTokens::default() };
             usage.reasoning = Some(reasoning).filter(|reasoning| *reasoning > 0);
             usage.citation = None;
         }
         usage.quality = Quality::Estimated;
-        usage.method = Some(METHOD.to_owned());
         usage
     }
 

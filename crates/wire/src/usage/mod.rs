@@ -75,12 +75,14 @@ pub struct Reader {
     passing: Option<Box<Passing>>,
     /// The first frame of a JSON answer was all of it.
     is_whole: bool,
+    /// And it tells no error.
+    is_sound: bool,
 }
 
 impl Reader {
     /// Returns a reader for the answer of a host with this profile.
     pub fn new(profile: Profile) -> Self {
-        Self { profile, told: Told::default(), passing: None, is_whole: false }
+        Self { profile, told: Told::default(), passing: None, is_whole: false, is_sound: false }
     }
 
     /// Reads the next event of a stream, or the next element of Gemini's array.
@@ -118,6 +120,11 @@ impl Reader {
         passing.part(part, family, &mut self.told);
     }
 
+    /// Whether the first frame was a whole JSON object, balanced, without a member `error`.
+    pub fn is_sound(&self) -> bool {
+        self.is_sound
+    }
+
     /// Reads a whole JSON answer that came in frames, which are not joined.
     ///
     /// An array is Gemini's stream in one piece, and is.
@@ -153,15 +160,17 @@ impl Reader {
         let family = self.profile.family();
         let wanted = family.wanted();
         let mut object = Object::new(frame);
-        let mut members = Vec::new();
+        let mut members = Vec::with_capacity(8);
+        let mut is_sound = true;
         for member in &mut object {
             match member {
                 Ok(member) if wanted(&member.0) => members.push(member),
-                Ok(_) => {}
+                Ok((key, _)) => is_sound &= key != "error",
                 Err(_) => return false,
             }
         }
         self.is_whole = object.rest().trim_ascii().is_empty();
+        self.is_sound = self.is_whole && is_sound;
         if self.is_whole {
             members.iter().for_each(|(key, value)| family.member(key, value, &mut self.told));
         }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use tollgate_route::{Alias, AliasTarget, Order, Provider};
+use tollgate_route::{Alias, AliasTarget, Provider, nearest};
+use tollgate_upstream::preset;
 
-use super::{Wrong, file, parse::nearest};
+use super::{Wrong, file};
 
 /// What the names of the file mean.
 pub(super) fn resolve(
@@ -24,7 +25,7 @@ pub(super) fn resolve(
             Ok(AliasTarget::new(target.name()).weight(target.weight()))
         });
         let targets: Vec<_> = targets.collect::<Result<_, Wrong>>()?;
-        Ok((name.as_str().into(), Alias::new(targets).order(order(said.routing))))
+        Ok((name.as_str().into(), Alias::new(targets).order(said.routing)))
     });
     resolved.collect()
 }
@@ -42,18 +43,10 @@ fn check(alias: &str, target: &str, providers: &[Provider]) -> Result<(), String
     if provider.contains('*') || providers.iter().any(called) {
         return Ok(());
     }
-    let hint = nearest(provider, providers.iter().map(|known| &*known.name));
-    let hint = hint.map(|near| format!("; did you mean `{near}/{model}`?"));
+    let near = || nearest(provider, providers.iter().map(|known| &*known.name));
+    let hint = match preset(provider) {
+        Some(_) => Some(format!(" is declared; `[providers.{provider}]` declares it")),
+        None => near().map(|near| format!("; did you mean `{near}/{model}`?")),
+    };
     Err(format!("no provider `{provider}`{}", hint.unwrap_or_default()))
-}
-
-fn order(routing: file::Routing) -> Order {
-    match routing {
-        file::Routing::Priority => Order::Priority,
-        file::Routing::Weighted => Order::Weighted,
-        file::Routing::Cost => Order::Cost,
-        file::Routing::Latency => Order::Latency,
-        file::Routing::Load => Order::Load,
-        file::Routing::Balanced => Order::Balanced,
-    }
 }

@@ -9,6 +9,7 @@ use std::{borrow::Cow, path::PathBuf, time::Duration};
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
+use tollgate_route::Order;
 
 use super::capabilities::Capabilities;
 use crate::{serve::Limits, stack::Options};
@@ -82,6 +83,10 @@ pub(crate) struct Server {
     /// Address and port; `--listen` beats it; port 0 takes a free one.
     #[schemars(extend("default" = "127.0.0.1:4000"))]
     pub(crate) listen: Option<String>,
+    /// Whether a line is logged for each call when it has ended: by whom, for what, who answered, how
+    /// it went, what it cost.
+    #[schemars(extend("default" = Options::default().access_log))]
+    pub(crate) access_log: Option<bool>,
     /// What a request body may have, also decoded; above it 413 (to Gemini clients 400, which is how
     /// that protocol says it).
     #[schemars(extend("default" = Options::default().max_body, "x-unit" = "bytes"))]
@@ -135,7 +140,7 @@ pub(crate) struct Timeouts {
     /// waiting for it; 0 is any.
     #[schemars(extend("default" = Limits::default().body_rate, "x-unit" = "bytes a second"))]
     pub(crate) body_rate: Option<u64>,
-    /// A client that takes nothing of what is sent to it.
+    /// A client that takes nothing of what is sent to it, on a connection or on a stream of HTTP/2.
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "Words", extend("default" = words(Limits::default().write_idle)))]
     pub(crate) write_idle: Option<Duration>,
@@ -309,9 +314,9 @@ pub(crate) struct Alias {
     /// In which order they are asked: as listed, by chance in proportion to their weights, the
     /// cheapest for the very request first, the fastest first, the less busy of two first, or all
     /// three together.
-    #[serde(default)]
-    #[schemars(extend("default" = "priority"))]
-    pub(crate) routing: Routing,
+    #[serde(default, deserialize_with = "order")]
+    #[schemars(schema_with = "orders", extend("default" = Order::default().as_str()))]
+    pub(crate) routing: Order,
 }
 
 /// A target of an alias, by name alone or with its share.
@@ -351,19 +356,6 @@ impl AliasTarget {
             Self::Weighted(weighted) => weighted.weight,
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub(crate) enum Routing {
-    #[default]
-    Priority,
-    Weighted,
-    Cost,
-    Latency,
-    Load,
-    Balanced,
 }
 
 /// How long an upstream may take or be silent.
@@ -523,4 +515,13 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     humantime::parse_duration(&text)
         .map(Some)
         .map_err(|error| D::Error::custom(format!("`{text}` is no duration like `30s`: {error}")))
+}
+
+fn order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Order, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+/// The names of the orders, as the schema knows them.
+fn orders(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": Order::ALL.map(Order::as_str) })
 }

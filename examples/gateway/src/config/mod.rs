@@ -354,6 +354,8 @@ mod tests {
         let message = message(&dangling);
         assert!(message.contains("`models.fast.targets[0]`"), "{message}");
         assert!(message.contains("did you mean `local/m`?"), "{message}");
+        let preset = format!("{LOCAL}[models.fast]\ntargets = [\"ollama/m\"]\n");
+        assert!(self::message(&preset).ends_with("`[providers.ollama]` declares it"));
         let empty = format!("{LOCAL}[models.fast]\ntargets = []\n");
         assert!(self::message(&empty).contains("`models.fast.targets`"));
     }
@@ -364,6 +366,8 @@ mod tests {
             ("trusted_proxies = [\"10.0.0.0/8\", \"10/8\"]", "`server.trusted_proxies[1]`: `10/8`"),
             ("[server.cors]\norigins = [\"app.test\"]", "`server.cors.origins[0]`: `app.test`"),
             ("[server.tls]\ncert = \"a\"", "missing field `key`"),
+            ("listen = \"4000\"", "`server.listen`: `4000` is no host and port"),
+            ("listen = \"127.0.0.1:99999\"", "`server.listen`: "),
             ("[server.timeouts]\nbody_idel = \"1s\"", "did you mean `body_idle`?"),
         ] {
             let message = message(&format!("[server]\n{text}\n"));

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use serde::Deserialize;
+use tollgate_route::nearest;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -61,30 +62,28 @@ fn place(name: &str, text: &str, span: Option<Range<usize>>) -> String {
     format!("{name}:{line}")
 }
 
-/// Adds the nearest valid key to serde's message about an unknown one.
+/// Adds the nearest valid key or value to the message about an unknown one.
 fn with_hint(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = quoted.next().filter(|_| message.starts_with("unknown "));
     let nearest = unknown.and_then(|unknown| nearest(unknown, quoted));
     match (unknown, nearest) {
         (Some(unknown), Some(nearest)) => {
-            format!("unknown key `{unknown}`; did you mean `{nearest}`?")
+            let what = if message.starts_with("unknown field") { "key" } else { "value" };
+            format!("unknown {what} `{unknown}`; did you mean `{nearest}`?")
         }
-        _ => message.to_owned(),
+        _ => in_the_words_of_toml(message),
     }
 }
 
-/// Returns the candidate most like `name`, if any is like it at all.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.6)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
+/// Kinds of values as a TOML file calls them.
+fn in_the_words_of_toml(message: &str) -> String {
+    let message = message.replace("invalid type: map", "invalid type: table");
+    let message = message.replace("expected a sequence", "expected an array");
+    match message.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected a table"),
+        None => message,
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +107,20 @@ mod tests {
         let message = message("[[keys]]\nname = 1\nkey = \"x\"\n");
         assert!(message.contains(":2: `keys[0].name`"), "{message}");
         assert!(message.contains("expected a string"), "{message}");
+    }
+
+    #[test]
+    fn kinds_are_called_as_the_file_calls_them() {
+        assert!(message("[keys]\n").ends_with("invalid type: table, expected an array"));
+        assert!(message("server = 3\n").ends_with("invalid type: integer `3`, expected a table"));
+    }
+
+    #[test]
+    fn a_value_is_not_called_a_key() {
+        let text = "[models.fast]\ntargets = [\"a/b\"]\nrouting = \"prioritys\"\n";
+        assert!(message(text).ends_with("unknown value `prioritys`; did you mean `priority`?"));
+        let text = "[models.fast]\ntargets = [\"a/b\"]\nrouting = \"zzz\"\n";
+        assert!(message(text).contains("unknown order `zzz`; one of `priority` "));
     }
 
     #[test]

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use http::{HeaderName, Uri};
 use tollgate_core::{Protocol, Secret};
 use tollgate_keys::Credential;
-use tollgate_route::{DataPolicy, Endpoint, Provider};
+use tollgate_route::{DataPolicy, Endpoint, Provider, nearest};
 use tollgate_upstream::{Auth, Hosting, PRESETS, Place, Preset, preset, transport};
 
 use super::{
     Wrong, file,
     hosts::{self, resolved},
-    parse::nearest,
 };
 use crate::{
     state::CredentialsByName,

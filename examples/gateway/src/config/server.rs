@@ -16,6 +16,8 @@ use crate::{
 pub struct ServerConfig {
     /// Where to listen.
     pub listen: String,
+    /// Whether a line is logged for each call.
+    pub access_log: bool,
     /// Bytes a request body may have.
     pub max_body: usize,
     /// Requests in progress at once.
@@ -35,6 +37,7 @@ impl ServerConfig {
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         let differs = [
             ("listen", self.listen != other.listen),
+            ("access_log", self.access_log != other.access_log),
             ("max_body", self.max_body != other.max_body),
             ("max_requests", self.max_requests != other.max_requests),
             ("trusted_proxies", self.trusted_proxies != other.trusted_proxies),
@@ -49,7 +52,8 @@ impl ServerConfig {
 pub(super) fn resolve(file: &file::Server) -> Result<ServerConfig, Wrong> {
     let usual = Options::default();
     Ok(ServerConfig {
-        listen: file.listen.clone().unwrap_or_else(|| "127.0.0.1:4000".to_owned()),
+        listen: listen(file.listen.as_deref())?,
+        access_log: file.access_log.unwrap_or(usual.access_log),
         max_body: file.max_body.unwrap_or(usual.max_body),
         max_requests: file.max_requests.unwrap_or(usual.max_requests),
         limits: limits(file),
@@ -61,6 +65,17 @@ pub(super) fn resolve(file: &file::Server) -> Result<ServerConfig, Wrong> {
         }),
         origins: origins(&file.cors)?,
     })
+}
+
+/// A host and a port. Whether the host is known and the port free shows when it is listened on.
+fn listen(said: Option<&str>) -> Result<String, Wrong> {
+    let text = said.unwrap_or("127.0.0.1:4000");
+    let (host, port) = text.rsplit_once(':').unwrap_or_default();
+    if host.is_empty() || port.parse::<u16>().is_err() {
+        let message = format!("`{text}` is no host and port like `127.0.0.1:4000`");
+        return Err(Wrong::new("server.listen", message));
+    }
+    Ok(text.to_owned())
 }
 
 fn limits(file: &file::Server) -> Limits {

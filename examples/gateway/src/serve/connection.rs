@@ -14,10 +14,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{TryFutureExt, future::MapOk};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
@@ -32,6 +33,7 @@ use super::{
     admit::{Lingering, Place},
     body::Pace,
     line::{Line, Socket},
+    streams::{SentBody, Streams},
 };
 use crate::signal::{Signal, Waiter};
 
@@ -48,7 +50,7 @@ pub(super) struct Connections<S> {
 
 struct Shared<S> {
     server: Server,
-    http: auto::Builder<TokioExecutor>,
+    http: auto::Builder<Streams>,
     finish: Signal,
     service: S,
 }
@@ -128,8 +130,8 @@ where
     }
 }
 
-fn http(limits: Limits) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
+fn http(limits: Limits) -> auto::Builder<Streams> {
+    let mut http = auto::Builder::new(Streams::new(limits.write_idle));
     // Without `pipeline_flush`: with it the 400 for a malformed head is lost behind the bytes that
     // follow the head.
     http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head);
@@ -137,7 +139,7 @@ fn http(limits: Limits) -> auto::Builder<TokioExecutor> {
     http
 }
 
-type Connection<'a, S> = auto::Connection<'a, TokioIo<Line>, PerConnection<S>, TokioExecutor>;
+type Connection<'a, S> = auto::Connection<'a, TokioIo<Line>, PerConnection<S>, Streams>;
 
 /// How long a client that has just connected has to ask something once all is to end.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
@@ -181,6 +183,8 @@ fn is_timeout(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout)
 }
 
+type Sent<B> = fn(Response<B>) -> Response<SentBody<B>>;
+
 /// The service as one connection sees it: each request says whose it is and arrives in time.
 #[derive(Clone)]
 struct PerConnection<S> {
@@ -196,9 +200,9 @@ impl<S, B> hyper::service::Service<Request<Incoming>> for PerConnection<S>
 where
     S: Service<Request<ClientBody<Incoming>>, Response = Response<B>, Error = Infallible> + Clone,
 {
-    type Response = Response<B>;
+    type Response = Response<SentBody<B>>;
     type Error = Infallible;
-    type Future = Oneshot<S, Request<ClientBody<Incoming>>>;
+    type Future = MapOk<Oneshot<S, Request<ClientBody<Incoming>>>, Sent<B>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.asked.store(true, Ordering::Relaxed);
@@ -206,7 +210,8 @@ where
         request.extensions_mut().insert(peer);
         let Limits { body_idle: idle, body: total, body_rate: rate, .. } = self.limits;
         let request = request.map(|incoming| ClientBody::new(incoming, Pace { idle, total, rate }));
-        self.service.clone().oneshot(request)
+        let sent: Sent<B> = |response| response.map(SentBody::new);
+        self.service.clone().oneshot(request).map_ok(sent)
     }
 }
 

@@ -7,9 +7,17 @@ mod connection;
 mod hand_over;
 mod line;
 mod peer;
+mod streams;
 mod tls;
+mod trouble;
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -24,6 +32,7 @@ use tower::Service;
 use self::{
     admit::{Admission, Admitted},
     connection::Connections,
+    trouble::Trouble,
 };
 pub use self::{
     bind::bind,
@@ -51,7 +60,8 @@ pub struct Limits {
     /// Bytes a second at which a request's body must arrive on the whole, beyond the first
     /// [`Limits::body_idle`] of waiting for it. 0: any. Default: 240.
     pub body_rate: u64,
-    /// How long a client may take none of what is sent to it. Default: 1 minute.
+    /// How long a client may take none of what is sent to it, on a connection or on one of HTTP/2's
+    /// streams. Default: 1 minute.
     pub write_idle: Duration,
     /// How long the listener goes on once it is told to stop, so that whoever sends requests here
     /// can learn that it will. Default: not at all.
@@ -173,10 +183,19 @@ async fn accept<S, B>(
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let mut trouble = Trouble::default();
     loop {
         match listener.accept().await {
-            Ok((socket, peer)) => admit(socket, peer, admission, connections),
-            Err(error) => pause_after(&error).await,
+            Ok((socket, peer)) => {
+                trouble.accepted(Instant::now());
+                admit(socket, peer, admission, connections);
+            }
+            Err(error) if is_of_the_peer(&error) => {}
+            Err(error) => {
+                trouble.failed(&error, Instant::now());
+                // The same error comes again at once: wait instead of spinning.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
 }
@@ -222,16 +241,12 @@ fn admit<S, B>(
     }
 }
 
-/// A process out of file descriptors gets the same error at once again: wait instead of spinning.
-async fn pause_after(error: &io::Error) {
-    let of_the_peer = matches!(
+/// Whether only the one connection is concerned, which is gone.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
-    );
-    if !of_the_peer {
-        tracing::warn!(%error, "cannot accept connections");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    )
 }

@@ -20,6 +20,7 @@ use tollgate_translate::Policy;
 use tollgate_wire::{Caller, dialect};
 use tower::{Layer, Service};
 
+use super::paths::Own;
 use crate::{measures::Measures, state::SharedState};
 
 const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-call-id");
@@ -97,11 +98,11 @@ impl<S> Edge<S> {
         if method != Method::GET && method != Method::HEAD {
             return None;
         }
-        let ok = match path {
-            "/healthz" => true,
-            "/readyz" => self.readiness.is_ready(),
-            "/metrics" => return self.measures.as_ref().map(|measures| shown(measures.show())),
-            _ => return None,
+        let ok = match Own::at(path)? {
+            Own::Health => true,
+            Own::Ready => self.readiness.is_ready(),
+            Own::Metrics => return self.measures.as_ref().map(|measures| shown(measures.show())),
+            Own::Targets | Own::Spend | Own::Call(_) => return None,
         };
         let (status, text) = match ok {
             true => (StatusCode::OK, "ok\n"),

@@ -1,11 +1,13 @@
 //! The stack: which layers, in which order, and why.
 
+mod access;
 mod cors;
 mod decode;
 mod drain;
 mod edge;
 mod operations;
 mod panics;
+mod paths;
 mod patience;
 mod targets;
 
@@ -26,8 +28,14 @@ use tollgate_wire::Inspect;
 use tower::{Service, ServiceBuilder};
 
 use self::{
-    cors::CorsLayer, decode::DecodeLayer, drain::DrainLayer, edge::EdgeLayer,
-    operations::OperationsLayer, panics::PanicLayer, patience::PatienceLayer,
+    access::{AccessLayer, NoteLayer},
+    cors::CorsLayer,
+    decode::DecodeLayer,
+    drain::DrainLayer,
+    edge::EdgeLayer,
+    operations::OperationsLayer,
+    panics::PanicLayer,
+    patience::PatienceLayer,
 };
 pub use self::{cors::Origins, edge::Readiness, patience::Patience};
 use crate::{
@@ -38,6 +46,8 @@ use crate::{
 /// What is fixed for a stack's life.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Whether a line is logged for each call. Default: none is.
+    pub access_log: bool,
     /// Bytes a request body may have. Default: 32 MiB.
     pub max_body: usize,
     /// Requests in progress at once. Default: 10 000.
@@ -61,6 +71,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            access_log: false,
             max_body: 32 << 20,
             max_requests: 10_000,
             origins: Origins::default(),
@@ -107,6 +118,8 @@ where
         .layer(CorsLayer::new(options.origins))
         // Each answer shows which call it was; health needs no key.
         .layer(EdgeLayer::new(readiness, state.clone(), options.measures))
+        // A line for each call, where they are wanted.
+        .layer(AccessLayer::new(options.access_log))
         // A panic is a 500 and nobody else's trouble.
         .layer(PanicLayer::new(options.counts.clone()))
         // What is more than we can do is refused before it costs anything.
@@ -115,10 +128,14 @@ where
         .layer(DecodeLayer)
         // Who is asking, before any body is read. The client's credential ends here.
         .layer(KeyLayer::new(state.clone()).limit(options.max_body).canonical(state.clone()))
+        // Who it is, for the line.
+        .layer(NoteLayer)
         // Lists and unknown paths need a key and nothing of what follows.
         .layer(OperationsLayer::new(state.clone(), options.books.clone()))
         // Who could answer. From here on the call has a target.
         .layer(RouteLayer::new(state.clone()).inspect(inspect))
+        // What is asked for, for the line.
+        .layer(NoteLayer)
         // The client's side of a stream: nothing before the first content, honest endings.
         .layer(SseLayer::new())
         // A panic within a stream is told in its last event.

@@ -17,7 +17,7 @@ use tollgate_store::StoreError;
 use tollgate_wire::{Caller, Located, dialect, locate, with_path};
 use tower::{Layer, Service};
 
-use super::targets::Targets;
+use super::{paths::Own, targets::Targets};
 use crate::{books::Books, state::SharedState};
 
 /// Layer of [`Operations`].
@@ -54,13 +54,29 @@ pub(super) struct Operations<S> {
 }
 
 impl<S> Operations<S> {
-    /// The answer that is given here; `None` for what goes on.
-    fn own<B>(&self, request: &mut Request<B>) -> Option<Response<Bytes>> {
-        let caller = Caller::of(request);
-        if request.method() == Method::GET && request.uri().path() == "/status/targets" {
-            let state = self.state.load();
-            return Some(json(text(&Targets::of(&state, principal(request), Instant::now()))));
+    /// The answer to what is asked of the gateway itself.
+    fn of_ours<B, F>(&self, request: &Request<B>) -> Option<State<F>> {
+        if request.method() != Method::GET {
+            return None;
         }
+        let question = match Own::at(request.uri().path())? {
+            Own::Targets => {
+                let state = self.state.load();
+                let targets = Targets::of(&state, principal(request), Instant::now());
+                return Some(State::own(json(text(&targets))));
+            }
+            Own::Spend => Question::Spent,
+            Own::Call(id) => Question::Call(id.to_owned()),
+            // Answered where no key is asked for, or by nobody.
+            Own::Health | Own::Ready | Own::Metrics => return None,
+        };
+        let key = principal(request)?.key.clone();
+        Some(State::Reading { answer: self.read(Caller::of(request), key, question) })
+    }
+
+    /// The answer that is given here to an operation of a protocol; `None` for what goes on.
+    fn operation<B>(&self, request: &mut Request<B>) -> Option<Response<Bytes>> {
+        let caller = Caller::of(request);
         let Some(located) = locate(request.method(), request.uri().path(), request.headers())
         else {
             let passed = self.pass_through(caller, request).is_some();
@@ -89,19 +105,10 @@ impl<S> Operations<S> {
         Some(())
     }
 
-    /// What a key asks about its own calls.
-    fn asks_the_books<B>(&self, request: &Request<B>) -> Option<Reading> {
-        let path = request.uri().path();
-        let question = match path {
-            "/v1/spend" => Question::Spent,
-            _ => Question::Call(path.strip_prefix("/v1/calls/")?.to_owned()),
-        };
-        let key = request.extensions().get::<Arc<Principal>>().map(|who| who.key.clone())?;
-        if request.method() != Method::GET {
-            return None;
-        }
-        let (books, caller) = (self.books.clone(), Caller::of(request));
-        Some(Box::pin(async move {
+    /// Looks up what a key asks about its own calls.
+    fn read(&self, caller: Caller, key: KeyId, question: Question) -> Reading {
+        let books = self.books.clone();
+        Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || question.answer(&books, &key)).await;
             let refusal = match read {
                 Ok(Ok(text)) => return json(text),
@@ -109,7 +116,7 @@ impl<S> Operations<S> {
                 Err(_) => Refusal::new(Class::ServerError, "the books could not be read"),
             };
             caller.refuse(refusal)
-        }))
+        })
     }
 
     fn list(&self, located: &Located, principal: Option<&Principal>) -> Response<Bytes> {
@@ -147,8 +154,8 @@ impl Question {
         match self {
             Self::Spent => Ok(text(&books.spent(key).map_err(unreadable)?)),
             Self::Call(id) => {
-                let unknown =
-                    || Refusal::new(Class::NotFound, format!("no call `{id}` of this key"));
+                let message = || format!("no call `{id}` of this key");
+                let unknown = || Refusal::new(Class::NotFound, message()).code("call_not_found");
                 let known = id.parse().map_err(|_| unknown())?;
                 let call = books.call(known, Some(key)).map_err(unreadable)?;
                 Ok(text(&call.ok_or_else(unknown)?))
@@ -172,11 +179,13 @@ fn json(body: Bytes) -> Response<Bytes> {
     response
 }
 
-/// Answers what no protocol knows: 405 where the path exists for another method, else 404.
+/// Answers what nobody knows: 405 where the path exists for another method, else 404.
 fn nobodys<B>(caller: Caller, request: &Request<B>) -> Response<Bytes> {
     let (method, path) = (request.method(), request.uri().path());
+    let ours = method != Method::GET && Own::at(path).is_some();
+    let known = |m: &Method| locate(m, path, request.headers()).is_some();
     let others = [Method::GET, Method::POST];
-    let allowed = others.iter().find(|m| locate(m, path, request.headers()).is_some());
+    let allowed = others.iter().find(|m| (ours && *m == Method::GET) || known(m));
     let refusal = Refusal::new(Class::NotFound, format!("no such route: {method} {path}"));
     let refusal = refusal.code("route_not_found");
     let allow = allowed.and_then(|method| HeaderValue::from_str(method.as_str()).ok());
@@ -199,13 +208,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if let Some(asked) = self.asks_the_books(&request) {
-            return ResponseFuture { state: State::Reading { answer: asked } };
-        }
-        let state = match self.own(&mut request) {
-            Some(response) => State::Own { response: Some(response) },
-            None => State::Calling { future: self.inner.call(request) },
-        };
+        let ours = self.of_ours(&request);
+        let ours = ours.or_else(|| self.operation(&mut request).map(State::own));
+        let state = ours.unwrap_or_else(|| State::Calling { future: self.inner.call(request) });
         ResponseFuture { state }
     }
 }
@@ -224,6 +229,12 @@ pin_project! {
         Own { response: Option<Response<Bytes>> },
         Reading { answer: Reading },
         Calling { #[pin] future: F },
+    }
+}
+
+impl<F> State<F> {
+    fn own(response: Response<Bytes>) -> Self {
+        Self::Own { response: Some(response) }
     }
 }
 

@@ -121,7 +121,11 @@ pub(super) async fn whole(response: Response<Incoming>) -> Answered {
 
 /// A printed `curl` line, as a request.
 pub(super) fn of_curl(line: &str) -> Request<Full<Bytes>> {
-    let mut quoted = line.split('\'').skip(1).step_by(2);
+    let quoted = std::iter::successors(Some(("", line)), |(_, rest)| {
+        let rest = &rest[rest.find(['\'', '"'])?..];
+        rest[1..].split_once(&rest[..1])
+    });
+    let mut quoted = quoted.skip(1).map(|(quoted, _)| quoted);
     let mut request = Request::post(quoted.next().unwrap());
     for _ in line.matches(" -H ") {
         let (name, value) = quoted.next().unwrap().split_once(": ").unwrap();

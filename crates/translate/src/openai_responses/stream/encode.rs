@@ -6,7 +6,7 @@ use crate::{
     codec::Asked,
     envelope, ids,
     json::{Json, Object, Prefix, Raw},
-    model::{Answer, CallKind, Citation, Extra, Finish, Opaque, Part, Vendor},
+    model::{Answer, CallKind, Citation, Finish, Opaque, Part, Vendor},
     openai_responses::{
         NAMES,
         answer::{self, Head as Envelope},
@@ -81,19 +81,9 @@ struct ContentPart {
 
 impl ResponsesWriter {
     pub(crate) fn new(asked: &Asked, source: Protocol) -> Self {
-        let answer = Answer {
-            source,
-            id: String::new(),
-            created: 0,
-            model: String::new(),
-            candidates: Vec::new(),
-            usage: None,
-            prompt_block: None,
-            extra: Extra::default(),
-        };
         let response = Response {
             asked: asked.clone(),
-            answer,
+            answer: Answer::new(source),
             id: String::new(),
             started: false,
             number: 0,
