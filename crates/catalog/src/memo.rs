@@ -1,7 +1,9 @@
 use std::{
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     sync::{Arc, PoisonError, RwLock},
 };
+
+use hashbrown::DefaultHashBuilder;
 
 use crate::Found;
 
@@ -11,7 +13,7 @@ const SLOTS: usize = 256;
 /// Remembers what was found by provider and name, so that it is not looked for again.
 #[derive(Debug)]
 pub(crate) struct Memo {
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     slots: Box<[RwLock<Option<Entry>>]>,
 }
 
@@ -58,7 +60,7 @@ impl Entry {
 impl Default for Memo {
     fn default() -> Self {
         let slots = (0..SLOTS).map(|_| RwLock::default()).collect();
-        Self { hasher: RandomState::new(), slots }
+        Self { hasher: DefaultHashBuilder::default(), slots }
     }
 }
 
