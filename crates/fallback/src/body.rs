@@ -21,13 +21,13 @@ pin_project! {
         #[pin]
         body: GatedBody<B>,
         // `None` where nothing can fail any more.
-        watch: Option<Watch>,
+        watch: Option<Box<Watch>>,
     }
 }
 
 impl<B> FallbackBody<B> {
     pub(crate) fn new(body: GatedBody<B>, watch: Option<Watch>) -> Self {
-        Self { body, watch }
+        Self { body, watch: watch.map(Box::new) }
     }
 }
 

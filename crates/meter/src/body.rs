@@ -49,7 +49,8 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B, L: Ledger, P: Prices> {
         Own { text: Option<Bytes> },
-        Pass { #[pin] body: B },
+        // Boxed: rare, and every layer outside moves what is not.
+        Pass { body: Pin<Box<B>> },
         // `None` only while it is dropped.
         Metered { metered: Option<Pin<Box<Metered<B, L, P>>>> },
     }
@@ -106,7 +107,7 @@ where
     }
 
     pub(crate) fn pass(body: B) -> Self {
-        Self { kind: Kind::Pass { body } }
+        Self { kind: Kind::Pass { body: Box::pin(body) } }
     }
 
     /// Passes a body whose attempt was settled; its end waits for `recording`.
@@ -363,7 +364,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
             KindProj::Own { text } => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            KindProj::Pass { body } => body.poll_frame(cx).map_err(Into::into),
+            KindProj::Pass { body } => body.as_mut().poll_frame(cx).map_err(Into::into),
             KindProj::Metered { metered } => match metered {
                 Some(metered) => metered.as_mut().poll_frame(cx),
                 None => Poll::Ready(None),

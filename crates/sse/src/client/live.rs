@@ -80,7 +80,7 @@ pub(super) struct Live<B> {
     stream: Box<Stream>,
     /// `None` once it was read to its end, failed, or is not wanted any more.
     rest: Option<Pin<Box<B>>>,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
     /// How far into the stream the client may see.
     release: u64,
     last_words: Option<Bytes>,
@@ -233,7 +233,9 @@ where
                 return Poll::Ready(Some(Frame::data(bytes)));
             }
             let Some(rest) = &mut self.rest else {
-                return Poll::Ready(self.trailers.take().map(Frame::trailers));
+                return Poll::Ready(
+                    self.trailers.take().map(|trailers| Frame::trailers(*trailers)),
+                );
             };
             match rest.as_mut().poll_frame(cx) {
                 Poll::Ready(frame) => self.take_in(frame),
@@ -284,7 +286,7 @@ where
                 self.stream.push(chunk);
                 self.read();
             }
-            Err(frame) => self.trailers = frame.into_trailers().ok(),
+            Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
         }
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct Opened<B> {
     pub(crate) what: What,
     /// `None` once it was read to its end.
     pub(crate) rest: Option<Pin<Box<B>>>,
-    pub(crate) trailers: Option<HeaderMap>,
+    pub(crate) trailers: Option<Box<HeaderMap>>,
 }
 
 /// What kind of answer passed.
@@ -125,7 +125,7 @@ impl<B> GatedBody<B> {
 pub(crate) struct StreamParts<B> {
     pub(crate) stream: Box<Stream>,
     pub(crate) rest: Option<Pin<Box<B>>>,
-    pub(crate) trailers: Option<HeaderMap>,
+    pub(crate) trailers: Option<Box<HeaderMap>>,
 }
 
 impl<B: Body<Data = Bytes>> Opened<B> {
@@ -134,7 +134,7 @@ impl<B: Body<Data = Bytes>> Opened<B> {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         let Some(rest) = &mut self.rest else {
-            return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(t))));
+            return Poll::Ready(self.trailers.take().map(|t| Ok(Frame::trailers(*t))));
         };
         Poll::Ready(ready!(rest.as_mut().poll_frame(cx)))
     }

@@ -44,7 +44,7 @@ pub struct Gate<B> {
     /// What is none of the gate's business.
     passing: Option<GatedBody<B>>,
     /// What is held.
-    holding: Option<Holding<B>>,
+    holding: Option<Box<Holding<B>>>,
     /// What is refused for its head.
     wrong: Option<B>,
     attempt: Option<Attempt>,
@@ -56,7 +56,7 @@ struct Holding<B> {
     /// Kept after its end too: the attempt is told why it ends before the body is dropped.
     body: Pin<Box<B>>,
     has_ended: bool,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
 }
 
 /// A body is moved before it is polled, or else boxed; it is never pinned in place.
@@ -77,7 +77,8 @@ impl<B> Gate<B> {
             Err(body) => match Entry::of(&head, call, limits) {
                 Entry::Hold(hold) => {
                     let body = Box::pin(body);
-                    holding = Some(Holding { hold, body, has_ended: false, trailers: None });
+                    let held = Holding { hold, body, has_ended: false, trailers: None };
+                    holding = Some(Box::new(held));
                 }
                 Entry::Pass => passing = Some(GatedBody::pass(body)),
                 Entry::Wrong => wrong = Some(body),
@@ -99,7 +100,7 @@ impl<B> Gate<B> {
         if let Some(body) = self.passing.take() {
             return body;
         }
-        let holding = self.holding.take().expect("an answer refused for its head is not opened");
+        let holding = *self.holding.take().expect("an answer refused for its head is not opened");
         let what = match holding.hold {
             Hold::Stream(stream) => What::Stream(stream),
             hold => What::Answer(hold.into_held()),
@@ -114,7 +115,7 @@ impl<B> Gate<B> {
             return Gated::Committed(Response::from_parts(head, self.open()));
         }
         let (held, rest) = match self.holding.take() {
-            Some(Holding { hold, body, .. }) => (hold.into_held().into_vec(), Some(body)),
+            Some(holding) => (holding.hold.into_held().into_vec(), Some(holding.body)),
             None => (Vec::new(), None),
         };
         let body = Frames::new(held);
@@ -196,7 +197,7 @@ where
         match frame.into_data() {
             Ok(chunk) => self.hold.chunk(chunk, limits),
             Err(frame) => {
-                self.trailers = frame.into_trailers().ok();
+                self.trailers = frame.into_trailers().ok().map(Box::new);
                 None
             }
         }
