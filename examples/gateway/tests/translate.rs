@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -42,9 +42,13 @@ fn run(args: &[&str], input: &str) -> (Option<i32>, String, String) {
     program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut program = program.spawn().unwrap();
     let (mut stdin, input) = (program.stdin.take().unwrap(), input.to_owned());
-    let writing = thread::spawn(move || stdin.write_all(input.as_bytes()).unwrap());
+    // A program that refuses its arguments ends before it has read: what it says is what counts.
+    let writing = thread::spawn(move || match stdin.write_all(input.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    });
     let output = program.wait_with_output().unwrap();
-    writing.join().unwrap();
+    writing.join().unwrap().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
