@@ -1,8 +1,6 @@
-use std::{
-    hash::BuildHasher,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{hash::BuildHasher, sync::Arc};
 
+use arc_swap::ArcSwapOption;
 use hashbrown::DefaultHashBuilder;
 
 use crate::Found;
@@ -14,7 +12,7 @@ const SLOTS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Memo {
     hasher: DefaultHashBuilder,
-    slots: Box<[RwLock<Option<Entry>>]>,
+    slots: Box<[ArcSwapOption<Entry>]>,
 }
 
 #[derive(Debug)]
@@ -34,15 +32,13 @@ impl Memo {
     ) -> Option<Arc<Found>> {
         let hash = self.hash(provider, name);
         let slot = &self.slots[hash as usize % SLOTS];
-        let known = slot.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = known.as_ref().filter(|entry| entry.is(hash, provider, name)) {
+        if let Some(entry) = slot.load().as_ref().filter(|entry| entry.is(hash, provider, name)) {
             return entry.found.clone();
         }
-        drop(known);
         let found = find().map(Arc::new);
         let entry = Entry { hash, provider: provider.into(), name: name.into(), found };
         let found = entry.found.clone();
-        *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+        slot.store(Some(Arc::new(entry)));
         found
     }
 
@@ -59,7 +55,7 @@ impl Entry {
 
 impl Default for Memo {
     fn default() -> Self {
-        let slots = (0..SLOTS).map(|_| RwLock::default()).collect();
+        let slots = (0..SLOTS).map(|_| ArcSwapOption::empty()).collect();
         Self { hasher: DefaultHashBuilder::default(), slots }
     }
 }

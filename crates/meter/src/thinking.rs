@@ -1,37 +1,47 @@
 //! How much models usually think unseen.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use hashbrown::HashMap;
 
 /// What models thought lately, by the answers that told it.
 ///
 /// Only models that have reasoned are remembered, and no more than [`Thinking::MODELS`] of them:
-/// names may come from clients.
+/// names may come from clients. Those that do not reason wait for nobody.
 #[derive(Debug, Default)]
-pub(crate) struct Thinking(Mutex<HashMap<Box<str>, Recent>>);
+pub(crate) struct Thinking(ArcSwap<Models>);
+
+type Models = HashMap<Box<str>, Arc<Mutex<Recent>>>;
 
 impl Thinking {
     const MODELS: usize = 1000;
 
     /// Takes down how many tokens of reasoning a whole answer told.
     pub(crate) fn told(&self, model: &str, tokens: u64) {
-        let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(recent) = models.get_mut(model) {
-            return recent.push(tokens);
+        let models = self.0.load();
+        if let Some(recent) = models.get(model) {
+            return lock(recent).push(tokens);
         }
         if tokens > 0 && models.len() < Self::MODELS {
-            models.entry(model.into()).or_default().push(tokens);
+            self.0.rcu(|models| {
+                let mut models = Models::clone(models);
+                models.entry(model.into()).or_default();
+                models
+            });
+            self.0.load().get(model).into_iter().for_each(|recent| lock(recent).push(tokens));
         }
     }
 
     /// Returns what all but the longest of a model's recent answers kept within, in tokens; 0 for
     /// one that has not reasoned yet.
     pub(crate) fn usual(&self, model: &str) -> u64 {
-        let models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        models.get(model).map_or(0, Recent::most)
+        self.0.load().get(model).map_or(0, |recent| lock(recent).most())
     }
+}
+
+fn lock(recent: &Mutex<Recent>) -> std::sync::MutexGuard<'_, Recent> {
+    recent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The last figures of a model.
@@ -80,9 +90,9 @@ mod tests {
     fn a_model_that_never_thought_is_not_remembered_and_names_cannot_fill_the_memory() {
         let thinking = Thinking::default();
         thinking.told("plain", 0);
-        assert!(thinking.0.lock().unwrap().is_empty());
+        assert!(thinking.0.load().is_empty());
         (0..2000).for_each(|n| thinking.told(&format!("m{n}"), 5));
-        assert_eq!(thinking.0.lock().unwrap().len(), Thinking::MODELS);
+        assert_eq!(thinking.0.load().len(), Thinking::MODELS);
         assert_eq!((thinking.usual("m0"), thinking.usual("m1999")), (5, 0));
     }
 }

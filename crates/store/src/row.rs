@@ -182,7 +182,7 @@ fn counts(all: &mut Members<'_>, charge: &Charge, tokens: Tokens) {
 }
 
 /// A record, read. What it does not hold is empty or nothing.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Reading<'a> {
     /// Unix milliseconds.
@@ -219,33 +219,6 @@ pub(crate) struct Reading<'a> {
     pub(crate) took: u64,
     #[serde(borrow)]
     pub(crate) details: Option<&'a RawValue>,
-}
-
-impl Default for Reading<'_> {
-    fn default() -> Self {
-        let nothing = Cow::Borrowed("");
-        Self {
-            at: 0,
-            key: nothing.clone(),
-            key_name: nothing.clone(),
-            team: nothing.clone(),
-            provider: nothing.clone(),
-            asked: nothing.clone(),
-            model: nothing.clone(),
-            tags: nothing.clone(),
-            user: nothing.clone(),
-            usd: None,
-            input: 0,
-            output: 0,
-            cached: 0,
-            written: 0,
-            reasoning: 0,
-            quality: nothing.clone(),
-            ending: nothing,
-            took: 0,
-            details: None,
-        }
-    }
 }
 
 impl<'a> Reading<'a> {

@@ -53,6 +53,11 @@ impl Held {
         self.frames.is_empty()
     }
 
+    /// The frame, if there is one and no more.
+    pub(super) fn only(&self) -> Option<&Bytes> {
+        self.frames.front().filter(|_| self.frames.len() == 1)
+    }
+
     /// Returns everything as one piece; copies where there are several frames.
     pub(crate) fn joined(&self) -> Bytes {
         Frames::new(self.frames.iter().cloned().collect()).joined()

@@ -3,7 +3,7 @@ use http::{HeaderMap, StatusCode, header, response::Parts};
 use tollgate_core::{Call, Class, Failure, Protocol, Refusal, StreamError};
 use tollgate_wire::{
     Fault, Seen, dialect,
-    json::{self, Object, Scanner},
+    json::{self, Malformed, Object, Scanner},
 };
 
 use super::{Held, Limits, Sound, Stream};
@@ -70,7 +70,7 @@ fn too_much() -> Verdict {
 #[derive(Debug)]
 pub(super) enum Hold {
     Stream(Box<Stream>),
-    Whole { held: Held, scanner: Scanner<fn(&str) -> bool>, sound: Option<Sound>, vouched: bool },
+    Whole { held: Held, scanner: Scanner<fn(&str) -> bool>, sound: Option<Sound> },
     Error(Held),
 }
 
@@ -121,7 +121,7 @@ impl Hold {
 
     fn whole(sound: Option<Sound>) -> Self {
         let scanner = Scanner::new((|key| key == "error") as fn(&str) -> bool);
-        Self::Whole { held: Held::default(), scanner, sound, vouched: false }
+        Self::Whole { held: Held::default(), scanner, sound }
     }
 
     /// Takes in a frame.
@@ -132,18 +132,8 @@ impl Hold {
                 let over = stream.held.len() > limits.answer;
                 events(stream).or_else(|| over.then(too_much))
             }
-            Self::Whole { held, scanner, sound, vouched } => {
-                let is_sound = sound.as_ref().is_some_and(|sound| sound.is_said_of(&chunk));
-                let fed = match (is_sound && held.is_empty(), std::mem::take(vouched)) {
-                    (true, _) => {
-                        *vouched = true;
-                        Ok(())
-                    }
-                    // More follows what was said to be all: it is read after all.
-                    (_, true) => scanner.feed(&held.joined()).and_then(|()| scanner.feed(&chunk)),
-                    (_, false) => scanner.feed(&chunk),
-                };
-                held.push(chunk);
+            Self::Whole { held, scanner, sound } => {
+                let fed = feed(held, scanner, sound.as_ref(), chunk);
                 if fed.is_err() {
                     return Some(bad_answer("the upstream's answer is not JSON"));
                 }
@@ -160,7 +150,9 @@ impl Hold {
     pub(super) fn end(&mut self, call: &Call) -> Verdict {
         match self {
             Self::Stream(stream) => end_of_stream(stream),
-            Self::Whole { vouched: true, .. } => Verdict::Commit,
+            Self::Whole { held, sound, .. } if is_vouched_for(held, sound.as_ref()) => {
+                Verdict::Commit
+            }
             Self::Whole { held, scanner, .. } => {
                 let nothing = Scanner::new((|_| false) as fn(&str) -> bool);
                 let scanner = std::mem::replace(scanner, nothing);
@@ -185,6 +177,30 @@ impl Hold {
             Self::Whole { held, .. } | Self::Error(held) => held,
         }
     }
+}
+
+/// Whether all there is so far was read by somebody else.
+fn is_vouched_for(held: &Held, sound: Option<&Sound>) -> bool {
+    held.only().zip(sound).is_some_and(|(frame, sound)| sound.is_said_of(frame))
+}
+
+/// Takes in a frame and reads it, unless somebody vouches for it as the whole answer.
+fn feed<W: Fn(&str) -> bool>(
+    held: &mut Held,
+    scanner: &mut Scanner<W>,
+    sound: Option<&Sound>,
+    chunk: Bytes,
+) -> Result<(), Malformed> {
+    if chunk.is_empty() {
+        return Ok(());
+    }
+    // More follows what was said to be all: it is read after all.
+    let before = held.only().filter(|_| is_vouched_for(held, sound)).cloned();
+    held.push(chunk.clone());
+    if is_vouched_for(held, sound) {
+        return Ok(());
+    }
+    before.into_iter().chain([chunk]).try_for_each(|frame| scanner.feed(&frame))
 }
 
 fn events(stream: &mut Stream) -> Option<Verdict> {
