@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -235,21 +237,22 @@ impl rt::Write for Dialed {
 }
 
 /// A connector that gives up: the deadline covers names, TCP and TLS.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct WithDeadline<C> {
-    inner: C,
+    /// Shared: a client clones its connector for each request, and hardly ever connects.
+    inner: Arc<C>,
     after: Duration,
 }
 
 impl<C> WithDeadline<C> {
     pub(crate) fn new(inner: C, after: Duration) -> Self {
-        Self { inner, after }
+        Self { inner: Arc::new(inner), after }
     }
 }
 
 impl<C> Service<Uri> for WithDeadline<C>
 where
-    C: Service<Uri>,
+    C: Service<Uri> + Clone + Send + 'static,
     C::Future: Send + 'static,
     C::Error: Into<BoxError>,
 {
@@ -257,13 +260,23 @@ where
     type Error = BoxError;
     type Future = BoxFuture<C::Response, BoxError>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = tokio::time::timeout(self.after, self.inner.call(uri));
+        let mut inner = C::clone(&self.inner);
+        let connecting = tokio::time::timeout(self.after, async move {
+            poll_fn(|cx| inner.poll_ready(cx)).await?;
+            inner.call(uri).await
+        });
         Box::pin(async move { connecting.await.map_err(|_| TooLate)?.map_err(Into::into) })
+    }
+}
+
+impl<C> Clone for WithDeadline<C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), after: self.after }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One connection: TLS where wanted, HTTP, and its end.
 
 use std::{
+    cell::RefCell,
     convert::Infallible,
     future::{Future, poll_fn},
     net::IpAddr,
@@ -9,12 +10,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{TryFutureExt, future::MapOk};
+use futures_util::{
+    TryFutureExt,
+    future::{Either, MapOk},
+};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -99,7 +103,7 @@ where
     pub(super) fn start(&self, socket: TcpStream, peer: IpAddr, place: Place) {
         let Shared { server, http, finish, service } = &*self.shared;
         let service = PerConnection {
-            service: service.clone(),
+            service: RefCell::new(service.clone()),
             limits: server.limits,
             peer,
             trusted: server.trusted.clone(),
@@ -186,9 +190,9 @@ fn is_timeout(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
 type Sent<B> = fn(Response<B>) -> Response<SentBody<B>>;
 
 /// The service as one connection sees it: each request says whose it is and arrives in time.
-#[derive(Clone)]
 struct PerConnection<S> {
-    service: S,
+    /// Called where it stands: a clone for each request would be one of every layer.
+    service: RefCell<S>,
     limits: Limits,
     peer: IpAddr,
     trusted: Arc<[Network]>,
@@ -202,7 +206,7 @@ where
 {
     type Response = Response<SentBody<B>>;
     type Error = Infallible;
-    type Future = MapOk<Oneshot<S, Request<ClientBody<Incoming>>>, Sent<B>>;
+    type Future = MapOk<Either<S::Future, Oneshot<S, Request<ClientBody<Incoming>>>>, Sent<B>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.asked.store(true, Ordering::Relaxed);
@@ -211,7 +215,12 @@ where
         let Limits { body_idle: idle, body: total, body_rate: rate, .. } = self.limits;
         let request = request.map(|incoming| ClientBody::new(incoming, Pace { idle, total, rate }));
         let sent: Sent<B> = |response| response.map(SentBody::new);
-        self.service.clone().oneshot(request).map_ok(sent)
+        let mut service = self.service.borrow_mut();
+        let future = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Either::Left(service.call(request)),
+            _ => Either::Right(service.clone().oneshot(request)),
+        };
+        future.map_ok(sent)
     }
 }
 
