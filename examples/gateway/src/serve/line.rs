@@ -1,6 +1,7 @@
 //! A connection's bytes, in time: nothing waits for ever for a client.
 
 use std::{
+    cell::RefCell,
     future::Future,
     io::{self, IoSlice},
     pin::Pin,
@@ -21,6 +22,14 @@ use tokio_rustls::server::TlsStream;
 
 /// Bytes by which HTTP/2's preface is told from a request: before, no protocol's clock runs.
 const PREFACE: usize = 24;
+
+/// Up to so many bytes in pieces, the lines around an event for instance, leave as one piece:
+/// copying them costs less than handing over several.
+const SHORT: usize = 2048;
+
+thread_local! {
+    static PIECE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 const TOO_LATE: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -152,7 +161,16 @@ impl AsyncWrite for Line {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.unanswered = false;
-        let polled = self.stream().poll_write_vectored(cx, bufs);
+        let is_short = bufs.iter().map(|buf| buf.len()).sum::<usize>() <= SHORT;
+        let polled = match bufs {
+            [buf] => self.stream().poll_write(cx, buf),
+            _ if is_short => PIECE.with_borrow_mut(|piece| {
+                piece.clear();
+                bufs.iter().for_each(|buf| piece.extend_from_slice(buf));
+                self.stream().poll_write(cx, piece)
+            }),
+            _ => self.stream().poll_write_vectored(cx, bufs),
+        };
         self.wrote(polled, cx)
     }
 
