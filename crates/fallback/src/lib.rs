@@ -128,6 +128,7 @@ mod policy;
 mod repair;
 mod run;
 mod service;
+mod spare;
 
 pub use self::{
     backoff::Backoff,

@@ -19,6 +19,7 @@ use crate::{
     body::Watch,
     breaker::Asked,
     layer::Settings,
+    spare::Spare,
 };
 
 /// How often it is looked whether somebody else's probe has ended.
@@ -57,7 +58,7 @@ pub(crate) struct Run<S, P, E> {
     /// What was done with each step; empty until one has failed.
     tries: Vec<Try>,
     /// The request as it came; `None` where it cannot be sent again.
-    spare: Option<Box<Request<Body>>>,
+    spare: Option<Spare>,
     current: Option<Current>,
     attempts: u32,
     last: usize,
@@ -145,11 +146,11 @@ impl<S, P, E> Run<S, P, E> {
         let now = now();
         if let Some(picked) = self.pick(now) {
             if self.settings.attempts > 1 {
-                self.spare = again(&request).map(Box::new);
+                self.spare = Spare::of(&request);
             }
             return self.ask(picked, request, now);
         }
-        self.spare = Some(Box::new(request));
+        self.spare = Some(Spare::whole(request));
         self.wait_or_end(now)
     }
 
@@ -160,7 +161,7 @@ impl<S, P, E> Run<S, P, E> {
             return self.end(now);
         }
         let Some(picked) = self.pick(now) else { return self.wait_or_end(now) };
-        match self.spare.as_deref().and_then(again) {
+        match self.spare.as_ref().and_then(Spare::request) {
             Some(request) => self.ask(picked, request, now),
             None => self.end(now),
         }
@@ -465,10 +466,10 @@ impl<S, P: Policy, E> Run<S, P, E> {
 
     /// Leaves out of the request what was refused of it, once; whether there was anything.
     fn repair(&mut self) -> bool {
-        let Some(spare) = self.spare.as_deref_mut().filter(|_| !self.is_repaired) else {
+        let Some(spare) = self.spare.as_mut().filter(|_| !self.is_repaired) else {
             return false;
         };
-        self.is_repaired = self.settings.repair.change(spare);
+        self.is_repaired = spare.change(|request| self.settings.repair.change(request));
         // It is not for a target that fails: a client without its thoughts needs it at each turn.
         self.is_paid |= self.is_repaired;
         self.is_repaired
@@ -513,15 +514,4 @@ impl<S, P: Policy, E> Run<S, P, E> {
             }
         }
     }
-}
-
-/// Returns the same request once more; `None` where its body cannot be sent again.
-fn again(request: &Request<Body>) -> Option<Request<Body>> {
-    let mut again = Request::new(request.body().try_clone()?);
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.version_mut() = request.version();
-    *again.headers_mut() = request.headers().clone();
-    *again.extensions_mut() = request.extensions().clone();
-    Some(again)
 }
