@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::Context,
+    task::{Context, Waker},
 };
 
 use futures_util::task::AtomicWaker;
@@ -27,7 +27,7 @@ struct Shared {
 /// A signal that is given once and stays given. Clones are the same signal.
 ///
 /// A waiter takes a lock when it first has to wait and when it is dropped; in between, asking
-/// again costs an atomic operation.
+/// again on behalf of the same task reads one flag.
 #[derive(Clone, Default)]
 pub struct Signal(Arc<Shared>);
 
@@ -75,6 +75,18 @@ struct Seat {
     shard: usize,
     key: usize,
     waker: Arc<AtomicWaker>,
+    /// Whom it wakes.
+    task: Option<Waker>,
+}
+
+impl Seat {
+    /// The signal is given once and then known: who waits already need not say so again.
+    fn wait(&mut self, waker: &Waker) {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(waker)) {
+            self.waker.register(waker);
+            self.task = Some(waker.clone());
+        }
+    }
 }
 
 impl Waiter {
@@ -86,7 +98,7 @@ impl Waiter {
     /// Whether the signal was given; if not, the task is woken when it is.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let seat = self.seat.get_or_insert_with(|| self.signal.0.seat());
-        seat.waker.register(cx.waker());
+        seat.wait(cx.waker());
         // After the registration: whoever gives the signal sees the waker, or we see the signal.
         self.signal.is_given()
     }
@@ -97,7 +109,7 @@ impl Shared {
         let shard = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
         let waker = Arc::new(AtomicWaker::new());
         let key = lock(&self.shards[shard]).insert(waker.clone());
-        Seat { shard, key, waker }
+        Seat { shard, key, waker, task: None }
     }
 }
 
@@ -137,6 +149,28 @@ mod tests {
             task.await.unwrap();
         }
         assert!(signal.waiter().is_given(), "and whoever comes later");
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn the_task_that_asked_last_is_woken() {
+        let signal = Signal::new();
+        let mut waiter = signal.waiter();
+        let (first, last) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+        for task in [&first, &first, &last, &last] {
+            assert!(!waiter.poll(&mut Context::from_waker(&task.clone().into())));
+        }
+        signal.give();
+        let woken = |task: &Woken| task.0.load(Ordering::SeqCst);
+        assert_eq!((woken(&first), woken(&last)), (0, 1));
     }
 
     #[test]
