@@ -1,6 +1,6 @@
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
-use tollgate_core::Protocol;
+use tollgate_core::{Operation, Protocol};
 
 use crate::{Route, dialect};
 
@@ -37,6 +37,24 @@ const PREFIXES: [(&str, &[Protocol]); 3] = [
 /// assert_eq!(located.prefix, "/anthropic".len());
 /// ```
 pub fn locate(method: &Method, path: &str, headers: &HeaderMap) -> Option<Located> {
+    if let Some(protocol) = usual(path).filter(|_| method == Method::POST) {
+        let route = Route { operation: Operation::Generate, model: None, stream: false };
+        return Some(Located { protocol, route, prefix: 0 });
+    }
+    look_for(method, path, headers)
+}
+
+/// Whose path it is that nearly every call goes to. Nobody else has one of these.
+fn usual(path: &str) -> Option<Protocol> {
+    match path {
+        "/v1/chat/completions" => Some(Protocol::OpenAiChat),
+        "/v1/responses" => Some(Protocol::OpenAiResponses),
+        "/v1/messages" => Some(Protocol::AnthropicMessages),
+        _ => None,
+    }
+}
+
+fn look_for(method: &Method, path: &str, headers: &HeaderMap) -> Option<Located> {
     let (prefix, protocols) = split_prefix(path);
     let mut found = protocols.iter().filter_map(|&protocol| {
         let route = dialect(protocol).route(method, &path[prefix..])?;
@@ -84,7 +102,6 @@ fn split_prefix(path: &str) -> (usize, &'static [Protocol]) {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use tollgate_core::Operation;
 
     use super::*;
 
@@ -110,6 +127,22 @@ mod tests {
         ] {
             let located = located(&Method::GET, path, header).expect(path);
             assert_eq!(located.protocol, protocol, "{path} {header:?}");
+        }
+    }
+
+    #[test]
+    fn the_usual_paths_are_found_as_all_others_are() {
+        for path in ["/v1/chat/completions", "/v1/responses", "/v1/messages"] {
+            for header in [None, Some("anthropic-version"), Some("x-goog-api-key")] {
+                let mut headers = HeaderMap::new();
+                if let Some(name) = header {
+                    headers.insert(name, HeaderValue::from_static("x"));
+                }
+                let found = look_for(&Method::POST, path, &headers);
+                assert_eq!(located(&Method::POST, path, header), found);
+                assert_eq!(usual(path), found.map(|found| found.protocol), "{path}");
+            }
+            assert_eq!(located(&Method::GET, path, None), None);
         }
     }
 
