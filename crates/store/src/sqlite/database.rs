@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::{batch, migrate};
 use crate::{Durability, Options, StoreError, journal, journal::Keep, row::Row};
@@ -64,16 +64,23 @@ impl Database {
         }
     }
 
-    /// Writes rows in one transaction. Returns how many were new.
-    pub(super) fn commit(&mut self, rows: &[Row<'_>]) -> Result<usize, StoreError> {
+    /// Writes rows in one transaction, best in the order of their identities. Returns how many
+    /// were new.
+    pub(super) fn commit<'a>(
+        &mut self,
+        rows: impl Iterator<Item = Row<'a>> + Clone,
+    ) -> Result<usize, StoreError> {
         let batched = self.options.durability == Durability::Batched;
         let written = self.on_connection(|connection, options| {
             options.before_commit(connection)?;
-            let behavior = TransactionBehavior::Immediate;
-            let transaction = connection.transaction_with_behavior(behavior)?;
-            let written = batch::write(&transaction, rows)?;
-            transaction.commit()?;
-            Ok(written)
+            let begun = begin(connection)?;
+            if let Some(written) = batch::write_new(&begun, rows.clone())? {
+                return begun.commit().map(|()| written);
+            }
+            begun.rollback()?;
+            let begun = begin(connection)?;
+            let written = batch::write_unknown(&begun, rows)?;
+            begun.commit().map(|()| written)
         })?;
         if batched && written > 0 {
             self.unsynced.get_or_insert_with(Instant::now);
@@ -146,8 +153,8 @@ impl Database {
 }
 
 impl Keep for Database {
-    fn keep(&mut self, rows: &[Row<'_>]) -> Result<(), StoreError> {
-        if rows.is_empty() { Ok(()) } else { self.commit(rows).map(drop) }
+    fn keep<'a>(&mut self, rows: impl Iterator<Item = Row<'a>> + Clone) -> Result<(), StoreError> {
+        self.commit(rows).map(drop)
     }
 
     fn secure(&mut self) -> Result<(), StoreError> {
@@ -155,6 +162,10 @@ impl Keep for Database {
         self.unsynced.get_or_insert_with(Instant::now);
         self.sync()
     }
+}
+
+fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
 /// Whether the connection is as good as before.
