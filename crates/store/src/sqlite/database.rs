@@ -20,9 +20,12 @@ const BUSY: Duration = Duration::from_secs(1);
 const SYNC: Duration = Duration::from_millis(800);
 /// Memory for pages of the file: KiB when negative.
 const CACHE: i32 = -16_384;
-/// Pages the log holds before they are brought into the file: a page that changes often is
-/// brought once.
-const LOG: u32 = 4_000;
+/// Bytes of a page in a new file; an old one keeps its own. Some thirty attempts fit into one: of
+/// smaller pages more are written, and their tree is deeper and split more often.
+const PAGE: u32 = 16_384;
+/// Bytes of pages the log holds before they are brought into the file: a page that changes often
+/// is brought once.
+const LOG: u32 = 16 << 20;
 /// How often a file that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -189,6 +192,7 @@ pub(super) fn connect(
         keep_private(path).map_err(|e| StoreError::file(path, e))?;
     }
     connection.busy_timeout(waits).map_err(failed)?;
+    connection.pragma_update(None, "page_size", PAGE).map_err(failed)?;
     log_ahead(&connection, waits).map_err(failed)?;
     let synchronous = match durability {
         Durability::Batched => "NORMAL",
@@ -202,7 +206,8 @@ pub(super) fn connect(
 fn set_up(connection: &Connection, synchronous: &str) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cache_size", CACHE)?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG)
+    let page: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG / page)
 }
 
 /// Makes a new file its owner's alone, and its name durable. Files beside it get the same mode.
