@@ -15,6 +15,8 @@ const FORMAT: u8 = 1;
 const END: u8 = 0;
 /// A name that is not one of ours follows in full.
 const STRANGE: u8 = 255;
+/// Bytes that most records fit into.
+const USUAL: usize = 640;
 /// Nothing we write is nested this deep.
 const DEPTH: usize = 32;
 
@@ -138,7 +140,7 @@ pub(crate) struct Members<'a>(&'a mut Vec<u8>);
 
 /// Writes a record: an object.
 pub(crate) fn record(write: impl FnOnce(&mut Members<'_>)) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
+    let mut out = Vec::with_capacity(USUAL);
     out.push(FORMAT);
     object(&mut out, write);
     out
