@@ -32,7 +32,7 @@ pub(crate) struct Journal {
 /// Where the rows of a journal go.
 pub(crate) trait Keep {
     /// Keeps rows, those it has already only once.
-    fn keep(&mut self, rows: &[Row<'_>]) -> Result<(), StoreError>;
+    fn keep<'a>(&mut self, rows: impl Iterator<Item = Row<'a>> + Clone) -> Result<(), StoreError>;
 
     /// Makes sure that what was kept is on the disk.
     fn secure(&mut self) -> Result<(), StoreError>;
@@ -89,10 +89,11 @@ impl Journal {
             torn = end == End::Torn;
             let lines: Vec<(Line<'_>, Reading<'_>)> =
                 texts.iter().filter_map(|text| parse(text)).collect();
-            let rows: Vec<Row<'_>> =
-                lines.iter().filter_map(|(line, read)| line.row(read)).collect();
-            to.keep(&rows)?;
-            count += rows.len();
+            let rows = lines.iter().filter_map(|(line, read)| line.row(read));
+            if !lines.is_empty() {
+                to.keep(rows)?;
+            }
+            count += lines.len();
             if end == End::File {
                 break;
             }

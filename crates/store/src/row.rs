@@ -131,6 +131,11 @@ impl Packed {
         }
     }
 
+    /// Call and attempt: rows in this order follow each other in the file.
+    pub(crate) fn identity(&self) -> (u128, u32) {
+        (u128::from_be_bytes(self.call), self.attempt)
+    }
+
     pub(crate) fn row(&self) -> Row<'_> {
         let (principal, target) = (self.principal.as_deref(), self.target.as_deref());
         Row {

@@ -15,6 +15,8 @@ const FORMAT: u8 = 1;
 const END: u8 = 0;
 /// A name that is not one of ours follows in full.
 const STRANGE: u8 = 255;
+/// Bytes that most records fit into.
+const USUAL: usize = 640;
 /// Nothing we write is nested this deep.
 const DEPTH: usize = 32;
 
@@ -138,7 +140,7 @@ pub(crate) struct Members<'a>(&'a mut Vec<u8>);
 
 /// Writes a record: an object.
 pub(crate) fn record(write: impl FnOnce(&mut Members<'_>)) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
+    let mut out = Vec::with_capacity(USUAL);
     out.push(FORMAT);
     object(&mut out, write);
     out
@@ -216,7 +218,7 @@ impl Members<'_> {
     }
 }
 
-fn number(mut number: u128, out: &mut Vec<u8>) {
+fn number(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -224,8 +226,17 @@ fn number(mut number: u128, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
+/// The same of what few numbers are.
+fn wide(mut wide: u128, out: &mut Vec<u8>) {
+    while wide > u64::MAX.into() {
+        out.push(wide as u8 | 0x80);
+        wide >>= 7;
+    }
+    number(wide as u64, out);
+}
+
 fn text(text: &str, out: &mut Vec<u8>) {
-    number(text.len() as u128, out);
+    number(text.len() as u64, out);
     out.extend_from_slice(text.as_bytes());
 }
 
@@ -239,7 +250,7 @@ impl Value for &str {
 impl Value for u64 {
     fn write(self, out: &mut Vec<u8>) {
         out.push(kind::NUMBER);
-        number(self.into(), out);
+        number(self, out);
     }
 }
 
@@ -259,7 +270,7 @@ impl Value for Decimal {
     fn write(self, out: &mut Vec<u8>) {
         out.extend([kind::AMOUNT, self.scale() as u8]);
         let sign = u128::from(self.is_sign_negative());
-        number(self.mantissa().unsigned_abs() << 1 | sign, out);
+        wide(self.mantissa().unsigned_abs() << 1 | sign, out);
     }
 }
 

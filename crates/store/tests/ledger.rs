@@ -279,6 +279,20 @@ fn fault_54_a_charge_told_twice_is_counted_once() {
 }
 
 #[test]
+fn fault_54_what_is_told_again_among_many_is_counted_once() {
+    let place = Place::new(Options::new());
+    let charges: Vec<_> = (0..100).map(|_| usual()).collect();
+    place.record(charges[..30].iter().cloned());
+    place.record(charges.iter().cloned());
+    let counters = place.store.counters();
+    assert_eq!((counters.written, counters.repeated), (100, 30));
+    let row = &place.spend(SpendBy::Key)[0];
+    let sum = Money::sum(charges.iter().filter_map(|charge| charge.cost)).unwrap();
+    assert_eq!((row.calls, row.attempts, row.usd), (100, 100, sum));
+    assert_eq!(place.spend(SpendBy::Tag)[0].attempts, 100);
+}
+
+#[test]
 fn fault_54_estimates_are_told_apart() {
     let place = Place::new(Options::new());
     let qualities = [Quality::Exact, Quality::Partial, Quality::Estimated, Quality::Absent];

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, hash::Hash};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Statement, params};
 
 use crate::{
     row::{Counted, MOST, Row, Tokens},
@@ -50,21 +50,78 @@ struct Group<'a> {
     model: &'a str,
 }
 
-/// Writes the rows that are not there yet, and their sums. Returns how many were new.
-pub(super) fn write(connection: &Connection, rows: &[Row<'_>]) -> rusqlite::Result<usize> {
+/// How many rows one statement inserts: it finds its place once for all that follow each other.
+const TOGETHER: usize = 16;
+
+/// `INSERT` of this many rows.
+macro_rules! insert {
+    ($($more:literal)*) => {
+        concat!(
+            "INSERT OR IGNORE INTO attempts (call, attempt, record) VALUES (?, ?, ?)",
+            $($more),*
+        )
+    };
+}
+
+const ONE: &str = insert!();
+const MANY: &str = insert!(
+    ", (?, ?, ?)" ", (?, ?, ?)" ", (?, ?, ?)" ", (?, ?, ?)" ", (?, ?, ?)" ", (?, ?, ?)"
+    ", (?, ?, ?)" ", (?, ?, ?)" ", (?, ?, ?)" ", (?, ?, ?)" ", (?, ?, ?)" ", (?, ?, ?)"
+    ", (?, ?, ?)" ", (?, ?, ?)" ", (?, ?, ?)"
+);
+
+/// Writes rows that are thought to be new, and their sums. Returns how many; `None` when one of
+/// them was there: then the transaction is to be given up, and [`write_unknown`] finds out which.
+pub(super) fn write_new<'a>(
+    connection: &Connection,
+    mut rows: impl Iterator<Item = Row<'a>>,
+) -> rusqlite::Result<Option<usize>> {
     let mut sums = Sums::default();
-    let mut insert = connection.prepare_cached(
-        "INSERT OR IGNORE INTO attempts (call, attempt, record) VALUES (?1, ?2, ?3)",
-    )?;
+    let (mut many, mut one) = (connection.prepare_cached(MANY)?, connection.prepare_cached(ONE)?);
+    let mut written = 0;
+    loop {
+        let group: Vec<Row<'a>> = rows.by_ref().take(TOGETHER).collect();
+        let new = match group.len() {
+            0 => break,
+            TOGETHER => insert(&mut many, &group)?,
+            _ => group.chunks(1).map(|row| insert(&mut one, row)).sum::<rusqlite::Result<_>>()?,
+        };
+        if new < group.len() {
+            return Ok(None);
+        }
+        written += new;
+        group.iter().for_each(|row| sums.add(row));
+    }
+    sums.write(connection)?;
+    Ok(Some(written))
+}
+
+/// Writes the rows that are not there yet, and their sums. Returns how many were new.
+pub(super) fn write_unknown<'a>(
+    connection: &Connection,
+    rows: impl Iterator<Item = Row<'a>>,
+) -> rusqlite::Result<usize> {
+    let mut sums = Sums::default();
+    let mut one = connection.prepare_cached(ONE)?;
     let mut written = 0;
     for row in rows {
-        if insert.execute((row.call, row.attempt, &*row.record))? > 0 {
+        if insert(&mut one, std::slice::from_ref(&row))? > 0 {
             written += 1;
-            sums.add(row);
+            sums.add(&row);
         }
     }
     sums.write(connection)?;
     Ok(written)
+}
+
+/// Returns how many of them were not there yet.
+fn insert(statement: &mut Statement<'_>, rows: &[Row<'_>]) -> rusqlite::Result<usize> {
+    for (row, first) in rows.iter().zip((1..).step_by(3)) {
+        statement.raw_bind_parameter(first, row.call)?;
+        statement.raw_bind_parameter(first + 1, row.attempt)?;
+        statement.raw_bind_parameter(first + 2, &*row.record)?;
+    }
+    statement.raw_execute()
 }
 
 /// What the rows of a batch add up to.
@@ -78,7 +135,7 @@ struct Sums<'a> {
 }
 
 impl<'a> Sums<'a> {
-    fn add(&mut self, row: &'a Row<'_>) {
+    fn add(&mut self, row: &Row<'a>) {
         let (totals, counted) = (Totals::of(row), &row.counted);
         let (group, name) = (Group::of(counted), counted.key_name);
         match &mut self.last {

@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::{batch, migrate};
 use crate::{Durability, Options, StoreError, journal, journal::Keep, row::Row};
@@ -20,9 +20,12 @@ const BUSY: Duration = Duration::from_secs(1);
 const SYNC: Duration = Duration::from_millis(800);
 /// Memory for pages of the file: KiB when negative.
 const CACHE: i32 = -16_384;
-/// Pages the log holds before they are brought into the file: a page that changes often is
-/// brought once.
-const LOG: u32 = 4_000;
+/// Bytes of a page in a new file; an old one keeps its own. Some thirty attempts fit into one: of
+/// smaller pages more are written, and their tree is deeper and split more often.
+const PAGE: u32 = 16_384;
+/// Bytes of pages the log holds before they are brought into the file: a page that changes often
+/// is brought once.
+const LOG: u32 = 16 << 20;
 /// How often a file that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -64,16 +67,23 @@ impl Database {
         }
     }
 
-    /// Writes rows in one transaction. Returns how many were new.
-    pub(super) fn commit(&mut self, rows: &[Row<'_>]) -> Result<usize, StoreError> {
+    /// Writes rows in one transaction, best in the order of their identities. Returns how many
+    /// were new.
+    pub(super) fn commit<'a>(
+        &mut self,
+        rows: impl Iterator<Item = Row<'a>> + Clone,
+    ) -> Result<usize, StoreError> {
         let batched = self.options.durability == Durability::Batched;
         let written = self.on_connection(|connection, options| {
             options.before_commit(connection)?;
-            let behavior = TransactionBehavior::Immediate;
-            let transaction = connection.transaction_with_behavior(behavior)?;
-            let written = batch::write(&transaction, rows)?;
-            transaction.commit()?;
-            Ok(written)
+            let begun = begin(connection)?;
+            if let Some(written) = batch::write_new(&begun, rows.clone())? {
+                return begun.commit().map(|()| written);
+            }
+            begun.rollback()?;
+            let begun = begin(connection)?;
+            let written = batch::write_unknown(&begun, rows)?;
+            begun.commit().map(|()| written)
         })?;
         if batched && written > 0 {
             self.unsynced.get_or_insert_with(Instant::now);
@@ -146,8 +156,8 @@ impl Database {
 }
 
 impl Keep for Database {
-    fn keep(&mut self, rows: &[Row<'_>]) -> Result<(), StoreError> {
-        if rows.is_empty() { Ok(()) } else { self.commit(rows).map(drop) }
+    fn keep<'a>(&mut self, rows: impl Iterator<Item = Row<'a>> + Clone) -> Result<(), StoreError> {
+        self.commit(rows).map(drop)
     }
 
     fn secure(&mut self) -> Result<(), StoreError> {
@@ -155,6 +165,10 @@ impl Keep for Database {
         self.unsynced.get_or_insert_with(Instant::now);
         self.sync()
     }
+}
+
+fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
 /// Whether the connection is as good as before.
@@ -178,6 +192,7 @@ pub(super) fn connect(
         keep_private(path).map_err(|e| StoreError::file(path, e))?;
     }
     connection.busy_timeout(waits).map_err(failed)?;
+    connection.pragma_update(None, "page_size", PAGE).map_err(failed)?;
     log_ahead(&connection, waits).map_err(failed)?;
     let synchronous = match durability {
         Durability::Batched => "NORMAL",
@@ -191,7 +206,8 @@ pub(super) fn connect(
 fn set_up(connection: &Connection, synchronous: &str) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cache_size", CACHE)?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG)
+    let page: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG / page)
 }
 
 /// Makes a new file its owner's alone, and its name durable. Files beside it get the same mode.

@@ -265,7 +265,7 @@ impl Ledger for SqliteStore {
                 (Some(safe), Recording(Some(waiting)))
             }
         };
-        let entry = Entry { row: Box::new(Packed::of(charge)), safe };
+        let entry = Entry { packed: Box::new(Packed::of(charge)), safe };
         let spilled = shared.queue.put(entry).or_else(|entry| shared.spill.put(entry));
         if spilled.is_err() {
             shared.counts.lose(1, &"the queue is full");

@@ -265,6 +265,28 @@ async fn fault_43_a_file_another_process_holds_does_not_hold_up_strict_answers()
     assert_eq!(attempts(&store), 1);
 }
 
+fn page(place: &Place) -> u32 {
+    let connection = Connection::open(place.path()).unwrap();
+    connection.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_new_file_has_large_pages_and_an_old_one_keeps_its_own() {
+    let place = Place::new();
+    drop(place.open(Options::new()));
+    assert_eq!(page(&place), 16_384);
+
+    let place = Place::new();
+    let old = Connection::open(place.path()).unwrap();
+    old.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; VACUUM").unwrap();
+    drop(old);
+    assert_eq!(page(&place), 4096);
+    let store = place.open(Options::new());
+    record(&store, 100);
+    assert!(store.flush(LONG));
+    assert_eq!((attempts(&store), page(&place)), (100, 4096));
+}
+
 /// A journal of three charges of 1, 2 and 4 dollars.
 fn journal(place: &Place) -> Vec<u8> {
     let broken = Arc::new(AtomicBool::new(true));

@@ -25,8 +25,14 @@ const RETRY: Duration = Duration::from_millis(100);
 /// A charge and who waits for it. Dropped: nobody waits any longer.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) row: Box<Packed>,
+    pub(super) packed: Box<Packed>,
     pub(super) safe: Option<oneshot::Sender<()>>,
+}
+
+impl Entry {
+    fn row(&self) -> Row<'_> {
+        self.packed.row()
+    }
 }
 
 pub(super) type Entries = Queue<Entry>;
@@ -69,8 +75,10 @@ impl Writer {
     fn keep_all(&mut self, mut entries: VecDeque<Entry>) {
         while !entries.is_empty() {
             let rest = entries.split_off(entries.len().min(CHUNK));
-            let chunk = std::mem::replace(&mut entries, rest);
+            let mut chunk = std::mem::replace(&mut entries, rest);
             let count = chunk.len();
+            // Of what is told twice the first stays first.
+            chunk.make_contiguous().sort_by_key(|entry| entry.packed.identity());
             self.keep(chunk);
             self.queue.kept(count);
             if self.durability == Durability::Strict {
@@ -97,9 +105,9 @@ impl Writer {
     }
 
     fn try_keep(&mut self, entries: &VecDeque<Entry>) -> Result<(), std::io::Error> {
-        let rows = || entries.iter().map(|entry| entry.row.row());
+        let rows = entries.iter().map(Entry::row);
         if !self.database.is_down() {
-            match self.database.commit(&rows().collect::<Vec<Row<'_>>>()) {
+            match self.database.commit(rows.clone()) {
                 Ok(new) => {
                     add(&self.counts.written, new);
                     add(&self.counts.repeated, entries.len() - new);
@@ -108,7 +116,7 @@ impl Writer {
                 Err(e) => self.counts.fail("the database cannot be written", &e),
             }
         }
-        self.journal.append(rows())?;
+        self.journal.append(rows)?;
         add(&self.counts.journaled, entries.len());
         Ok(())
     }
@@ -175,7 +183,7 @@ impl Spill {
     }
 
     fn keep(&self, entries: VecDeque<Entry>) {
-        match self.journal.append(entries.iter().map(|entry| entry.row.row())) {
+        match self.journal.append(entries.iter().map(Entry::row)) {
             Ok(()) => {
                 add(&self.counts.journaled, entries.len());
                 for safe in entries.into_iter().filter_map(|entry| entry.safe) {
