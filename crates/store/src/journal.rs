@@ -90,10 +90,11 @@ impl Journal {
             let lines: Vec<(Line<'_>, Reading<'_>)> =
                 texts.iter().filter_map(|text| parse(text)).collect();
             let rows = lines.iter().filter_map(|(line, read)| line.row(read));
-            if !lines.is_empty() {
+            let kept = rows.clone().count();
+            if kept > 0 {
                 to.keep(rows)?;
             }
-            count += lines.len();
+            count += kept;
             if end == End::File {
                 break;
             }
