@@ -10,6 +10,7 @@ mod walk;
 
 use std::borrow::Cow;
 
+pub(crate) use self::walk::Value;
 pub use self::{
     scan::{Member, Scanner},
     walk::{Array, Object, leading},

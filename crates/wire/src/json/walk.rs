@@ -27,6 +27,23 @@ impl<'a> Object<'a> {
         })
     }
 
+    /// Hands out each member with its value still unread. Returns the length of the object, if it
+    /// was walked to its end.
+    #[inline]
+    pub(crate) fn each(mut self, mut read: impl FnMut(&[u8], &mut Value<'_, 'a>)) -> Option<usize> {
+        while let Some(member) = self.0.step(|walk| {
+            let name = walk.name()?;
+            walk.expect(b':')?;
+            walk.peek();
+            let start = walk.at;
+            read(&name, &mut Value(walk));
+            if walk.at == start { walk.value().map(drop) } else { Ok(()) }
+        }) {
+            member.ok()?;
+        }
+        Some(self.0.at)
+    }
+
     /// What stands behind what was walked so far: behind the object, once all of it was.
     pub(crate) fn rest(&self) -> &'a [u8] {
         &self.0.text[self.0.at.min(self.0.text.len())..]
@@ -48,6 +65,47 @@ impl<'a> Iterator for Object<'a> {
         Some(Ok((name, value)))
     }
 }
+
+/// A member's value: whoever asks for it reads it, else it is passed over.
+#[derive(Debug)]
+pub(crate) struct Value<'w, 'a>(&'w mut Walk<'a>);
+
+impl<'a> Value<'_, 'a> {
+    /// The bytes it is written in.
+    #[inline]
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
+        self.0.value().ok()
+    }
+
+    /// A whole number of few digits, below 10^12; any other value is left unread.
+    #[inline]
+    pub(crate) fn digits(&mut self) -> Option<u64> {
+        let rest = &self.0.text[self.0.at..];
+        let (mut number, mut length) = (0, 0);
+        while let Some(digit @ b'0'..=b'9') = rest.get(length).copied() {
+            number = number * 10 + u64::from(digit - b'0');
+            length += 1;
+            if length == DIGITS {
+                return None;
+            }
+        }
+        let ends = matches!(rest.get(length), Some(b',' | b'}'));
+        (ends && length > 0).then(|| {
+            self.0.at += length;
+            number
+        })
+    }
+
+    /// Walks an object; any other value is left unread, and one that is no JSON for its bytes.
+    #[inline]
+    pub(crate) fn each(&mut self, read: impl FnMut(&[u8], &mut Value<'_, 'a>)) {
+        let length = Object::new(&self.0.text[self.0.at..]).each(read);
+        self.0.at += length.unwrap_or(0);
+    }
+}
+
+/// So many are no longer few.
+const DIGITS: usize = 13;
 
 /// The elements of a JSON array in order, each as the bytes it is written in.
 ///

@@ -29,24 +29,22 @@ impl Family for Generate {
         WORDS.iter().any(|word| word.says_something(data))
     }
 
-    fn wanted(&self) -> fn(&str) -> bool {
-        |key| {
-            matches!(
-                key,
-                "usageMetadata"
-                    | "usage_metadata"
-                    | "modelVersion"
-                    | "model_version"
-                    | "candidates"
-            )
-        }
+    fn wants(&self, key: &[u8]) -> bool {
+        matches!(
+            key,
+            b"usageMetadata"
+                | b"usage_metadata"
+                | b"modelVersion"
+                | b"model_version"
+                | b"candidates"
+        )
     }
 
-    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+    fn member(&self, key: &[u8], value: &[u8], told: &mut Told) {
         match key {
-            "usageMetadata" | "usage_metadata" => told.last.replace(value),
-            "modelVersion" | "model_version" => told.model(value),
-            "candidates" if WORDS[2].says_something(value) => grounding(value, told),
+            b"usageMetadata" | b"usage_metadata" => told.last.replace(value),
+            b"modelVersion" | b"model_version" => told.model(value),
+            b"candidates" if WORDS[2].says_something(value) => grounding(value, told),
             _ => {}
         }
     }

@@ -29,29 +29,25 @@ impl Family for Responses {
         USAGE.says_something(data)
     }
 
-    fn wanted(&self) -> fn(&str) -> bool {
-        |key| {
-            matches!(
-                key,
-                "usage" | "tool_usage" | "output" | "model" | "service_tier" | "completed_at"
-            )
-        }
+    fn wants(&self, key: &[u8]) -> bool {
+        matches!(
+            key,
+            b"usage" | b"tool_usage" | b"output" | b"model" | b"service_tier" | b"completed_at"
+        )
     }
 
-    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+    fn member(&self, key: &[u8], value: &[u8], told: &mut Told) {
         match key {
-            "response" => Object::new(value)
-                .map_while(Result::ok)
-                .for_each(|(key, value)| self.member(&key, value, told)),
-            "usage" => {
+            b"response" => self.members(value, told),
+            b"usage" => {
                 told.last.replace(value);
                 told.ended |= told.last.get().is_some();
             }
-            "tool_usage" => told.beside.replace(value),
-            "output" => told.counted = items(value),
-            "model" => told.model(value),
-            "service_tier" => told.tier(value),
-            "completed_at" => told.completed_at(value),
+            b"tool_usage" => told.beside.replace(value),
+            b"output" => told.counted = items(value),
+            b"model" => told.model(value),
+            b"service_tier" => told.tier(value),
+            b"completed_at" => told.completed_at(value),
             _ => {}
         }
     }
