@@ -34,7 +34,7 @@ impl std::error::Error for Malformed {}
 /// Returns the text of a JSON string literal, or `None` if `value` is no string.
 pub fn string(value: &[u8]) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if inner.contains(&b'\\') {
+    if memchr::memchr(b'\\', inner).is_some() {
         return serde_json::from_slice(value).ok().map(Cow::Owned);
     }
     std::str::from_utf8(inner).ok().map(Cow::Borrowed)

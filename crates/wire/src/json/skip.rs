@@ -131,7 +131,7 @@ impl Container {
     /// Marks what is escaped: behind a backslash that is not.
     #[inline]
     fn escapes(&mut self, backslashes: u64) -> u64 {
-        const ODD: u64 = u64::MAX / 3 << 1;
+        const ODD: u64 = (u64::MAX / 3) << 1;
         if backslashes == 0 {
             return std::mem::take(&mut self.escaped);
         }
