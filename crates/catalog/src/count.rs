@@ -14,37 +14,38 @@ pub(crate) struct Counted {
     pub(crate) rate: Decimal,
 }
 
-/// The tokens by the component they would be billed as if each were listed.
-pub(crate) fn tokens(usage: &Usage) -> impl Iterator<Item = (Component, u64)> {
+/// Hands out the tokens by the component they would be billed as if each were listed.
+pub(crate) fn tokens(usage: &Usage, mut each: impl FnMut(Component, u64)) {
     use Component as C;
+    let mut part = |component, count: Option<u64>| {
+        if let Some(count) = count {
+            each(component, count);
+        }
+    };
     let (prompt, read, output) = (&usage.prompt, &usage.read, &usage.output);
-    let before = [
-        (C::Input, prompt.text),
-        (C::Input, prompt.document),
-        (C::ImageIn, prompt.image),
-        (C::AudioIn, prompt.audio),
-        (C::VideoIn, prompt.video),
-        (C::Input, usage.tool_in),
-        (C::CacheRead, read.text),
-        (C::CacheRead, read.document),
-        (C::CacheRead, read.video),
-        (C::CacheReadImage, read.image),
-        (C::CacheReadAudio, read.audio),
-    ];
-    let written = usage.write.iter().flat_map(|(ttl, tokens)| {
+    part(C::Input, prompt.text);
+    part(C::Input, prompt.document);
+    part(C::ImageIn, prompt.image);
+    part(C::AudioIn, prompt.audio);
+    part(C::VideoIn, prompt.video);
+    part(C::Input, usage.tool_in);
+    part(C::CacheRead, read.text);
+    part(C::CacheRead, read.document);
+    part(C::CacheRead, read.video);
+    part(C::CacheReadImage, read.image);
+    part(C::CacheReadAudio, read.audio);
+    for (ttl, tokens) in &usage.write {
         let InTokens { text, image, audio, video, document } = *tokens;
-        [text, image, audio, video, document].map(|part| (write(*ttl), part))
-    });
-    let after = [
-        (C::Output, output.text),
-        (C::ImageOut, output.image),
-        (C::AudioOut, output.audio),
-        (C::VideoOut, output.video),
-        (C::Reasoning, usage.reasoning),
-        (C::Citation, usage.citation),
-    ];
-    let all = before.into_iter().chain(written).chain(after);
-    all.filter_map(|(component, count)| Some((component, count?)))
+        for count in [text, image, audio, video, document] {
+            part(write(*ttl), count);
+        }
+    }
+    part(C::Output, output.text);
+    part(C::ImageOut, output.image);
+    part(C::AudioOut, output.audio);
+    part(C::VideoOut, output.video);
+    part(C::Reasoning, usage.reasoning);
+    part(C::Citation, usage.citation);
 }
 
 fn write(ttl: Ttl) -> Component {
@@ -59,7 +60,8 @@ fn write(ttl: Ttl) -> Component {
 
 /// Whether anything that could be billed was told; a zero is told.
 pub(crate) fn is_told(usage: &Usage) -> bool {
-    let told = tokens(usage).next().is_some();
+    let mut told = false;
+    tokens(usage, |_, _| told = true);
     told || !(usage.tools.is_empty() && usage.units.is_empty() && usage.extra.is_empty())
 }
 

@@ -222,16 +222,18 @@ struct Part<'a> {
 impl Part<'_> {
     fn tokens(&mut self, usage: &Usage) {
         let mut sums: Vec<(Component, Decimal, u128)> = Vec::new();
-        for (component, count) in count::tokens(usage).filter(|(_, count)| *count > 0) {
+        count::tokens(usage, |component, count| {
+            if count == 0 {
+                return;
+            }
             let Some((billed, rate)) = self.resolved.rates.priced_as(component) else {
-                self.bill.unknown(Mark::ComponentUnpriced(component.name().to_owned()));
-                continue;
+                return self.bill.unknown(Mark::ComponentUnpriced(component.name().to_owned()));
             };
             match sums.iter_mut().find(|(of, ..)| *of == billed) {
                 Some((.., sum)) => *sum += u128::from(count),
                 None => sums.push((billed, rate, u128::from(count))),
             }
-        }
+        });
         for (component, rate, count) in sums {
             if self.resolved.derived.contains(&component) {
                 self.bill.marks.insert(Mark::Derived(component.name().to_owned()));

@@ -142,6 +142,9 @@ impl Rates {
 
     /// Takes over every price listed in `other`.
     pub(crate) fn overlay(&mut self, other: &Self) {
+        if self.is_empty() {
+            return self.clone_from(other);
+        }
         for (component, rate) in other.iter() {
             self.set(component, rate);
         }

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use tollgate_core::{Decimal, Money, ServedAs, Usage};
 
@@ -183,10 +183,9 @@ fn components(names: &[Text]) -> impl Iterator<Item = Component> {
 
 /// The tier that was served, never the one that was asked for.
 fn served_by(served: &ServedAs, occasion: &Occasion) -> ServedBy {
-    let word = |text: &Option<String>| text.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let (traffic, speed) = (word(&served.traffic), word(&served.speed));
+    let (traffic, speed) = (lower(&served.traffic), lower(&served.speed));
     let known = served.tier.is_none() && served.traffic.is_none();
-    let tier = word(if known { &occasion.served_tier } else { &served.tier });
+    let tier = lower(if known { &occasion.served_tier } else { &served.tier });
     if traffic == "provisioned_throughput" {
         return ServedBy::Prepaid;
     }
@@ -197,7 +196,7 @@ fn served_by(served: &ServedAs, occasion: &Occasion) -> ServedBy {
         return ServedBy::Variant("fast");
     }
     let word = if tier.is_empty() { traffic } else { tier };
-    match word.as_str() {
+    match &*word {
         ""
         | "standard"
         | "default"
@@ -211,7 +210,16 @@ fn served_by(served: &ServedAs, occasion: &Occasion) -> ServedBy {
         "flex" | "on_demand_flex" => ServedBy::Variant("flex"),
         "priority" | "fast" | "on_demand_priority" => ServedBy::Variant("priority"),
         "ultrafast" => ServedBy::Variant("ultrafast"),
-        _ => ServedBy::Other(word),
+        _ => ServedBy::Other(word.into_owned()),
+    }
+}
+
+/// The text in lower case, as nearly all of them are; what is absent is empty.
+fn lower(text: &Option<String>) -> Cow<'_, str> {
+    let text = text.as_deref().unwrap_or_default();
+    match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => text.to_ascii_lowercase().into(),
+        false => text.into(),
     }
 }
 

@@ -115,7 +115,9 @@ impl Money {
     ///
     /// [`MoneyError::Overflow`] when the sum cannot be held exactly.
     pub fn sum(amounts: impl IntoIterator<Item = Self>) -> Result<Self, MoneyError> {
-        amounts.into_iter().try_fold(Self::ZERO, Self::plus)
+        let mut amounts = amounts.into_iter();
+        let first = amounts.next().unwrap_or_default();
+        amounts.try_fold(first, Self::plus)
     }
 
     /// Returns the amount in pico-dollars (10⁻¹² USD), rounded up.

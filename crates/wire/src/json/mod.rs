@@ -10,6 +10,7 @@ mod walk;
 
 use std::borrow::Cow;
 
+pub(crate) use self::walk::Value;
 pub use self::{
     scan::{Member, Scanner},
     walk::{Array, Object, leading},
@@ -44,11 +45,18 @@ pub fn string(value: &[u8]) -> Option<Cow<'_, str>> {
 /// Integers written as strings count too: Gemini's 64-bit fields may be strings.
 pub fn integer(value: &[u8]) -> Option<u64> {
     // Nearly every number is digits alone, and too few of them to be too large.
-    if (1..20).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) {
-        return Some(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')));
+    if let Some(number) = digits(value).filter(|_| (1..20).contains(&value.len())) {
+        return Some(number);
     }
     let text = std::str::from_utf8(value).ok()?;
     text.trim_matches('"').parse().ok()
+}
+
+fn digits(value: &[u8]) -> Option<u64> {
+    value.iter().try_fold(0_u64, |sum, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| sum.wrapping_mul(10).wrapping_add(digit.into()))
+    })
 }
 
 /// Returns `Some(true)` or `Some(false)` for the two literals, else `None`.

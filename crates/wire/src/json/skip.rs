@@ -1,5 +1,7 @@
 //! Passing over what nobody reads.
 
+use wide::u8x16;
+
 /// Bytes that mean something in a container outside of its strings.
 const MARKS: [bool; 256] = {
     let mut marks = [false; 256];
@@ -37,24 +39,139 @@ pub(super) fn plain(text: &[u8]) -> Option<(usize, bool)> {
 }
 
 /// A short string that has no escape before its first quote: nearly all names and most values.
-/// Eight bytes at a time are faster there than setting up a vector search.
 #[inline]
 fn short(text: &[u8]) -> Option<(usize, bool)> {
-    let words = text.as_chunks::<8>().0;
-    for (at, eight) in words.iter().take(SHORT).enumerate() {
-        let eight = u64::from_le_bytes(*eight);
-        let (quotes, escapes) = (marks(eight, b'"'), marks(eight, b'\\'));
-        // The lowest mark is true, and nothing counts above the lowest quote.
-        if quotes != 0 {
-            let bit = quotes.trailing_zeros();
-            let is_plain = escapes.trailing_zeros() >= bit;
-            return is_plain.then_some((at * 8 + bit as usize / 8 + 1, true));
-        }
-        if escapes != 0 {
-            return None;
+    let (lanes, rest) = text.as_chunks();
+    for (at, lane) in lanes.iter().take(SHORT).enumerate() {
+        if let Some(at) = first(lane).map(|first| at * LANE + first) {
+            return (text[at] == b'"').then_some((at + 1, true));
         }
     }
-    None
+    if lanes.len() >= SHORT {
+        return None;
+    }
+    let mut last = [b' '; LANE];
+    last[..rest.len()].copy_from_slice(rest);
+    let at = text.len() - rest.len() + first(&last)?;
+    (text[at] == b'"').then_some((at + 1, true))
+}
+
+/// Where the first quote or backslash stands.
+#[inline]
+fn first(lane: &[u8; LANE]) -> Option<usize> {
+    let lane = u8x16::new(*lane);
+    let found = marks(lane, b'"') | marks(lane, b'\\');
+    (found != 0).then(|| found.trailing_zeros() as usize)
+}
+
+/// Passes over an object or an array. Returns its length, or where it shows that it is none.
+pub(super) fn container(text: &[u8]) -> Result<usize, usize> {
+    let mut container = Container::default();
+    let (blocks, rest) = text.as_chunks::<BLOCK>();
+    for (at, block) in blocks.iter().enumerate() {
+        if let Some(end) = container.block(block) {
+            return end.map(|end| at * BLOCK + end).map_err(|end| at * BLOCK + end);
+        }
+    }
+    let mut last = [b' '; BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    let before = text.len() - rest.len();
+    match container.block(&last) {
+        Some(end) => end.map(|end| before + end).map_err(|end| before + end),
+        None => Err(text.len()),
+    }
+}
+
+/// What is known of a container at the end of a block.
+#[derive(Default)]
+struct Container {
+    open: Open,
+    /// All bits, while a string goes on.
+    in_string: u64,
+    /// One, if the next byte is escaped.
+    escaped: u64,
+}
+
+impl Container {
+    /// Looks for the end among the brackets that stand in no string. A backslash may not stand there.
+    #[inline]
+    fn block(&mut self, block: &[u8; BLOCK]) -> Option<Result<usize, usize>> {
+        let backslashes = all(block, b'\\');
+        let quotes = all(block, b'"') & !self.escapes(backslashes);
+        let mut marks = self.outside(quotes) & (brackets(block) | backslashes);
+        while marks != 0 {
+            let at = marks.trailing_zeros() as usize;
+            if !self.open.turn(block[at]) {
+                return Some(Err(at));
+            }
+            if self.open.depth == 0 {
+                return Some(Ok(at + 1));
+            }
+            marks &= marks - 1;
+        }
+        None
+    }
+
+    /// Marks what stands outside of strings.
+    #[inline]
+    fn outside(&mut self, quotes: u64) -> u64 {
+        if quotes == 0 {
+            return !self.in_string;
+        }
+        // From each quote on everything is turned over.
+        let mut within = quotes;
+        for distance in [1, 2, 4, 8, 16, 32] {
+            within ^= within << distance;
+        }
+        within ^= self.in_string;
+        self.in_string = (within.cast_signed() >> 63).cast_unsigned();
+        !within
+    }
+
+    /// Marks what is escaped: behind a backslash that is not.
+    #[inline]
+    fn escapes(&mut self, backslashes: u64) -> u64 {
+        const ODD: u64 = (u64::MAX / 3) << 1;
+        if backslashes == 0 {
+            return std::mem::take(&mut self.escaped);
+        }
+        let free = backslashes & !self.escaped;
+        // Runs that begin at odd places carry differently from those that begin at even ones.
+        let ends = ((free << 1) | ODD).wrapping_sub(free) ^ ODD;
+        let escaped = ends ^ (backslashes | self.escaped);
+        self.escaped = (ends & backslashes) >> 63;
+        escaped
+    }
+}
+
+/// The brackets that are open: the kinds of the innermost 64 as bits, and how many there are.
+///
+/// Below that depth a bracket that closes another kind goes unnoticed.
+#[derive(Default)]
+struct Open {
+    braces: u64,
+    depth: usize,
+}
+
+impl Open {
+    /// Opens or closes. Returns whether `byte` may stand here.
+    #[inline]
+    fn turn(&mut self, byte: u8) -> bool {
+        match byte {
+            b'{' | b'[' => {
+                self.braces = self.braces << 1 | u64::from(byte == b'{');
+                self.depth += 1;
+                true
+            }
+            b'}' | b']' => {
+                let matches = self.depth > 64 || (self.braces & 1 == 1) == (byte == b'}');
+                self.braces >>= 1;
+                self.depth -= 1;
+                matches
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Looks for quotes alone: text is full of escapes, and nearly none of them are quotes.
@@ -108,19 +225,41 @@ pub(super) fn ends_in_escape(part: &[u8]) -> bool {
     backslashes % 2 == 1
 }
 
-/// So many times eight bytes are short.
-const SHORT: usize = 4;
+/// So many bytes are compared at once.
+const LANE: usize = 16;
 
-/// Marks what equals `byte` among eight bytes by their highest bits. The lowest mark is true, those
-/// above it may not be.
+/// So many times that are short.
+const SHORT: usize = 2;
+
+/// Marks what equals `byte`, the first as the lowest bit.
 #[inline]
-fn marks(eight: u64, byte: u8) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    let zeros = eight ^ (ONES * byte as u64);
-    zeros.wrapping_sub(ONES) & !zeros & (ONES << 7)
+fn marks(lane: u8x16, byte: u8) -> u32 {
+    lane.simd_eq(u8x16::splat(byte)).to_bitmask()
 }
 
-/// The same, all of them true.
+/// The same of a block.
+#[inline]
+fn all(block: &[u8; BLOCK], byte: u8) -> u64 {
+    joined(block, |lane| marks(lane, byte))
+}
+
+/// Marks brackets of all four kinds.
+#[inline]
+fn brackets(block: &[u8; BLOCK]) -> u64 {
+    joined(block, |lane| {
+        // Square and curly ones differ in this bit alone, and nothing else becomes one by it.
+        let lane = lane | u8x16::splat(0x20);
+        marks(lane, b'{') | marks(lane, b'}')
+    })
+}
+
+#[inline]
+fn joined(block: &[u8; BLOCK], marks: impl Fn(u8x16) -> u32) -> u64 {
+    let lanes = block.as_chunks().0.iter().rev();
+    lanes.fold(0, |joined, lane| joined << LANE | u64::from(marks(u8x16::new(*lane))))
+}
+
+/// Marks what equals `byte` among eight bytes by their highest bits.
 #[inline]
 fn all_marks(eight: u64, byte: u8) -> u64 {
     const LOW: u64 = u64::MAX / 255 * 0x7f;
@@ -162,7 +301,49 @@ mod tests {
         end.map(|at| at + 1)
     }
 
+    /// A container's length, byte by byte.
+    fn slowly_passed(text: &[u8]) -> Result<usize, usize> {
+        let (mut open, mut at) = (Vec::new(), 0);
+        while at < text.len() {
+            match text[at] {
+                b'"' => at += slowly(&text[at + 1..]).ok_or(text.len())?,
+                byte @ (b'{' | b'[') => open.push(byte + 2),
+                byte @ (b'}' | b']') if open.pop() != Some(byte) => return Err(at),
+                b'\\' => return Err(at),
+                _ => {}
+            }
+            at += 1;
+            if open.is_empty() {
+                return Ok(at);
+            }
+        }
+        Err(text.len())
+    }
+
+    #[test]
+    fn a_bracket_in_a_string_closes_nothing() {
+        for item in [r#"{"a":"}"}"#, r#"["\\"]"#, r#"["\"]"]"#, r#"[{"]":[]},{}]"#, "[[{}]]"] {
+            for before in 0..150 {
+                let text = format!(r#"["{}",{item}]"#, r#"\""#.repeat(before));
+                assert_eq!(container(format!("{text}}}]").as_bytes()), Ok(text.len()), "{text}");
+                let cut = &text.as_bytes()[..text.len() - 1];
+                assert_eq!(container(cut), Err(cut.len()), "{text}");
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn containers_end_where_a_search_byte_by_byte_ends(
+            open in r"[\[{]{1,4}",
+            rest in prop::collection::vec(prop_oneof![
+                6 => r#""([^"\\]|\\[\\"n]){0,90}"[:, ]"#, 2 => r"[\[\]{}]", 1 => r#"[\[\]{}",a \\]{0,9}"#,
+            ], 0..40),
+        ) {
+            let text = open + &rest.concat();
+            prop_assert_eq!(container(text.as_bytes()), slowly_passed(text.as_bytes()), "{}", text);
+        }
+
         #[test]
         fn finds_what_a_search_byte_by_byte_finds(text in prop::collection::vec(prop_oneof![
             9 => any::<u8>(), 1 => prop::sample::select(b"\"\\{}[]!#\xa2\xdc".to_vec()),

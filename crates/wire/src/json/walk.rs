@@ -21,18 +21,27 @@ impl<'a> Object<'a> {
     #[inline]
     pub(crate) fn member(&mut self) -> Option<Result<RawMember<'a>, Malformed>> {
         self.0.step(|walk| {
-            let (key, is_plain) = walk.key()?;
+            let name = walk.name()?;
             walk.expect(b':')?;
-            let value = walk.value()?;
-            let name = match is_plain {
-                true => Cow::Borrowed(&key[1..key.len() - 1]),
-                false => {
-                    let text = super::string(key).ok_or(Malformed { at: walk.at })?;
-                    Cow::Owned(text.into_owned().into_bytes())
-                }
-            };
-            Ok((name, value))
+            Ok((name, walk.value()?))
         })
+    }
+
+    /// Hands out each member with its value still unread. Returns the length of the object, if it
+    /// was walked to its end.
+    #[inline]
+    pub(crate) fn each(mut self, mut read: impl FnMut(&[u8], &mut Value<'_, 'a>)) -> Option<usize> {
+        while let Some(member) = self.0.step(|walk| {
+            let name = walk.name()?;
+            walk.expect(b':')?;
+            walk.peek();
+            let start = walk.at;
+            read(&name, &mut Value(walk));
+            if walk.at == start { walk.value().map(drop) } else { Ok(()) }
+        }) {
+            member.ok()?;
+        }
+        Some(self.0.at)
     }
 
     /// What stands behind what was walked so far: behind the object, once all of it was.
@@ -56,6 +65,47 @@ impl<'a> Iterator for Object<'a> {
         Some(Ok((name, value)))
     }
 }
+
+/// A member's value: whoever asks for it reads it, else it is passed over.
+#[derive(Debug)]
+pub(crate) struct Value<'w, 'a>(&'w mut Walk<'a>);
+
+impl<'a> Value<'_, 'a> {
+    /// The bytes it is written in.
+    #[inline]
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
+        self.0.value().ok()
+    }
+
+    /// A whole number of few digits, below 10^12; any other value is left unread.
+    #[inline]
+    pub(crate) fn digits(&mut self) -> Option<u64> {
+        let rest = &self.0.text[self.0.at..];
+        let (mut number, mut length) = (0, 0);
+        while let Some(digit @ b'0'..=b'9') = rest.get(length).copied() {
+            number = number * 10 + u64::from(digit - b'0');
+            length += 1;
+            if length == DIGITS {
+                return None;
+            }
+        }
+        let ends = matches!(rest.get(length), Some(b',' | b'}'));
+        (ends && length > 0).then(|| {
+            self.0.at += length;
+            number
+        })
+    }
+
+    /// Walks an object; any other value is left unread, and one that is no JSON for its bytes.
+    #[inline]
+    pub(crate) fn each(&mut self, read: impl FnMut(&[u8], &mut Value<'_, 'a>)) {
+        let length = Object::new(&self.0.text[self.0.at..]).each(read);
+        self.0.at += length.unwrap_or(0);
+    }
+}
+
+/// So many are no longer few.
+const DIGITS: usize = 13;
 
 /// The elements of a JSON array in order, each as the bytes it is written in.
 ///
@@ -102,7 +152,6 @@ struct Walk<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Before,
-    First,
     Later,
     Done,
 }
@@ -113,6 +162,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes to the next item and reads it with `item`.
+    #[inline]
     fn step<T>(
         &mut self,
         item: impl FnOnce(&mut Self) -> Result<T, Malformed>,
@@ -127,25 +177,26 @@ impl<'a> Walk<'a> {
     }
 
     /// Moves to the start of the next item. `Ok(false)`: there is none.
+    #[inline]
     fn advance(&mut self) -> Result<bool, Malformed> {
-        if self.state == State::Done {
-            return Ok(false);
+        match self.state {
+            State::Done => return Ok(false),
+            State::Before => self.expect(self.open)?,
+            State::Later => {}
         }
-        if self.state == State::Before {
-            self.expect(self.open)?;
-            self.state = State::First;
-        }
-        if self.peek() == Some(self.close) {
+        let next = self.peek();
+        if next == Some(self.close) {
             self.state = State::Done;
             self.at += 1;
             return Ok(false);
         }
         if self.state == State::Later {
-            self.expect(b',')?;
+            self.take(next, b',')?;
         }
         Ok(true)
     }
 
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
         while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
@@ -153,102 +204,65 @@ impl<'a> Walk<'a> {
         self.text.get(self.at).copied()
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
-        if self.peek() != Some(byte) {
+        let next = self.peek();
+        self.take(next, byte)
+    }
+
+    /// Goes behind the next byte, if it is this one.
+    #[inline]
+    fn take(&mut self, next: Option<u8>, byte: u8) -> Result<(), Malformed> {
+        if next != Some(byte) {
             return Err(Malformed { at: self.at });
         }
         self.at += 1;
         Ok(())
     }
 
-    /// Returns a value that should be a string, and whether it is one without escapes.
-    fn key(&mut self) -> Result<(&'a [u8], bool), Malformed> {
+    /// A member's name, without escapes.
+    #[inline(always)]
+    fn name(&mut self) -> Result<Cow<'a, [u8]>, Malformed> {
         if self.peek() != Some(b'"') {
-            return Ok((self.value()?, false));
+            return self.unescaped();
         }
-        let start = self.at;
-        let (length, is_plain) =
-            skip::plain(&self.text[start + 1..]).ok_or(Malformed { at: self.text.len() })?;
-        self.at += 1 + length;
-        Ok((&self.text[start..self.at], is_plain))
+        let rest = &self.text[self.at + 1..];
+        match skip::plain(rest) {
+            Some((length, true)) => {
+                self.at += 1 + length;
+                Ok(Cow::Borrowed(&rest[..length - 1]))
+            }
+            _ => self.unescaped(),
+        }
     }
 
+    #[cold]
+    fn unescaped(&mut self) -> Result<Cow<'a, [u8]>, Malformed> {
+        let text = super::string(self.value()?).ok_or(Malformed { at: self.at })?;
+        Ok(Cow::Owned(text.into_owned().into_bytes()))
+    }
+
+    #[inline]
     fn value(&mut self) -> Result<&'a [u8], Malformed> {
         let first = self.peek();
         let start = self.at;
-        match first {
-            Some(b'"') => self.skip_string()?,
-            Some(b'{' | b'[') => self.skip_container()?,
-            Some(b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => self.skip_scalar(),
-            _ => {}
-        }
-        match &self.text[start..self.at] {
-            b"" => Err(Malformed { at: start }),
-            value => Ok(value),
-        }
-    }
-
-    fn skip_string(&mut self) -> Result<(), Malformed> {
-        let rest = &self.text[self.at + 1..];
-        let length = skip::string(rest).ok_or(Malformed { at: self.text.len() })?;
-        self.at += 1 + length;
-        Ok(())
-    }
-
-    fn skip_container(&mut self) -> Result<(), Malformed> {
-        let mut open = Open::default();
-        let mut at = self.at;
-        loop {
-            at += skip::to_mark(&self.text[at..]);
-            let malformed = Malformed { at };
-            match self.text.get(at) {
-                Some(b'"') => {
-                    at += skip::string(&self.text[at + 1..]).ok_or(malformed)?;
-                }
-                Some(byte @ (b'{' | b'[')) => open.push(*byte),
-                Some(byte) if open.pop(*byte) => {}
-                _ => return Err(malformed),
-            }
-            at += 1;
-            if open.depth == 0 {
-                self.at = at;
-                return Ok(());
-            }
-        }
-    }
-
-    /// A literal or a number, by its first byte.
-    fn skip_scalar(&mut self) {
-        let rest = &self.text[self.at..];
-        let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b':' | b' ' | b'\t' | b'\n' | b'\r');
-        self.at += rest.iter().position(ends).unwrap_or(rest.len());
+        let rest = &self.text[start..];
+        let length = match first {
+            Some(b'"') => skip::string(&rest[1..]).map(|length| 1 + length).ok_or(rest.len()),
+            Some(b'{' | b'[') => skip::container(rest),
+            Some(b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => Ok(scalar(rest)),
+            _ => Err(0),
+        };
+        self.at += length.map_err(|at| Malformed { at: start + at })?;
+        Ok(&self.text[start..self.at])
     }
 }
 
-/// The brackets that are open: the kinds of the innermost 64 as bits, and how many there are.
-///
-/// Below that depth a bracket that closes another kind goes unnoticed.
-#[derive(Default)]
-struct Open {
-    braces: u64,
-    depth: usize,
-}
-
-impl Open {
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        self.braces = self.braces << 1 | u64::from(byte == b'{');
-        self.depth += 1;
-    }
-
-    /// Returns whether `byte` closes the innermost bracket.
-    #[inline]
-    fn pop(&mut self, byte: u8) -> bool {
-        let matches = self.depth > 64 || (self.braces & 1 == 1) == (byte == b'}');
-        self.braces >>= 1;
-        self.depth -= 1;
-        matches
-    }
+/// The length of a literal or a number, by its first byte.
+#[inline]
+fn scalar(text: &[u8]) -> usize {
+    let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b':' | b' ' | b'\t' | b'\n' | b'\r');
+    text.iter().position(ends).unwrap_or(text.len())
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ use tollgate_core::{InTokens, OutTokens, Prediction, Ttl};
 use super::{
     draft::{Bill, Draft, text_in, writes},
     family::Family,
-    fields::{Members, decimal, either, pick, pick_in, plus, text},
+    fields::{Count, Members, decimal, either, pick, pick_in, plus, text, told},
     profile::{Profile, Reasoning},
     told::Told,
 };
 use crate::{
-    json::{self, Array},
+    json::{self, Array, Value},
     words::Word,
 };
 
@@ -25,23 +25,23 @@ impl Family for Chat {
         USAGE.says_something(data)
     }
 
-    fn wanted(&self) -> fn(&str) -> bool {
-        |key| matches!(key, "usage" | "x_groq" | "usage_breakdown" | "model" | "service_tier")
+    fn wants(&self, key: &[u8]) -> bool {
+        matches!(key, b"usage" | b"x_groq" | b"usage_breakdown" | b"model" | b"service_tier")
     }
 
-    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+    fn member(&self, key: &[u8], value: &[u8], told: &mut Told) {
         match key {
-            "usage" => told.last.replace(value),
-            "usage_breakdown" => told.beside.replace(value),
-            "x_groq" => {
+            b"usage" => told.last.replace(value),
+            b"usage_breakdown" => told.beside.replace(value),
+            b"x_groq" => {
                 let [usage, breakdown] = pick(value, ["usage", "usage_breakdown"]);
                 usage.into_iter().for_each(|usage| told.last.replace(usage));
                 breakdown.into_iter().for_each(|models| told.beside.replace(models));
             }
-            "model" => told.model(value),
-            "service_tier" => told.tier(value),
+            b"model" => told.model(value),
+            b"service_tier" => told.tier(value),
             // The chunk that only tells usage is the last one.
-            "choices" => told.ended |= json::is_blank(value),
+            b"choices" => told.ended |= json::is_blank(value),
             _ => {}
         }
     }
@@ -59,101 +59,101 @@ impl Family for Chat {
 /// The members of a usage object.
 #[derive(Default)]
 struct Wire<'a> {
-    prompt: Option<&'a [u8]>,
-    completion: Option<&'a [u8]>,
-    total: Option<&'a [u8]>,
-    input: Option<&'a [u8]>,
-    output: Option<&'a [u8]>,
-    reasoning: Option<&'a [u8]>,
-    citation: Option<&'a [u8]>,
+    prompt: Count,
+    completion: Count,
+    total: Count,
+    input: Input<'a>,
+    output: Output,
+    reasoning: Count,
+    citation: Count,
     seconds: Option<&'a [u8]>,
     /// Cache counts under every name hosts have for them.
-    read: [Option<&'a [u8]>; 4],
-    written: [Option<&'a [u8]>; 2],
+    read: [Count; 4],
+    written: [Count; 2],
     tools: [Option<&'a [u8]>; 3],
-    queries: Option<&'a [u8]>,
+    queries: Count,
     size: Option<&'a [u8]>,
     bill: Bill<'a>,
 }
 
 impl<'a> Members<'a> for Wire<'a> {
-    fn place(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
-        Some(match name {
-            b"prompt_tokens" => &mut self.prompt,
-            b"completion_tokens" => &mut self.completion,
-            b"total_tokens" => &mut self.total,
-            b"prompt_tokens_details" => &mut self.input,
-            b"completion_tokens_details" => &mut self.output,
-            b"reasoning_tokens" => &mut self.reasoning,
-            b"citation_tokens" => &mut self.citation,
-            b"prompt_audio_seconds" => &mut self.seconds,
-            b"cached_tokens" => &mut self.read[0],
-            b"num_cached_tokens" => &mut self.read[1],
-            b"prompt_cache_hit_tokens" => &mut self.read[2],
-            b"cache_read_input_tokens" => &mut self.read[3],
-            b"cache_write_tokens" => &mut self.written[0],
-            b"cache_creation_input_tokens" => &mut self.written[1],
-            b"server_side_tool_usage_details" => &mut self.tools[0],
-            b"server_tool_use_details" => &mut self.tools[1],
-            b"server_tool_use" => &mut self.tools[2],
-            b"num_search_queries" => &mut self.queries,
-            b"search_context_size" => &mut self.size,
-            b"cost" => &mut self.bill.cost,
-            b"cost_in_usd_ticks" => &mut self.bill.ticks,
-            b"is_byok" => &mut self.bill.byok,
-            b"cost_details" => &mut self.bill.details,
-            _ => return None,
-        })
+    fn member(&mut self, name: &[u8], value: &mut Value<'_, 'a>) {
+        match name {
+            b"prompt_tokens" => self.prompt = Count::of(value),
+            b"completion_tokens" => self.completion = Count::of(value),
+            b"total_tokens" => self.total = Count::of(value),
+            b"prompt_tokens_details" => self.input = Input::inside(value),
+            b"completion_tokens_details" => self.output = Output::inside(value),
+            b"reasoning_tokens" => self.reasoning = Count::of(value),
+            b"citation_tokens" => self.citation = Count::of(value),
+            b"prompt_audio_seconds" => self.seconds = told(value),
+            b"cached_tokens" => self.read[0] = Count::of(value),
+            b"num_cached_tokens" => self.read[1] = Count::of(value),
+            b"prompt_cache_hit_tokens" => self.read[2] = Count::of(value),
+            b"cache_read_input_tokens" => self.read[3] = Count::of(value),
+            b"cache_write_tokens" => self.written[0] = Count::of(value),
+            b"cache_creation_input_tokens" => self.written[1] = Count::of(value),
+            b"server_side_tool_usage_details" => self.tools[0] = told(value),
+            b"server_tool_use_details" => self.tools[1] = told(value),
+            b"server_tool_use" => self.tools[2] = told(value),
+            b"num_search_queries" => self.queries = Count::of(value),
+            b"search_context_size" => self.size = told(value),
+            b"cost" => self.bill.cost = told(value),
+            b"cost_in_usd_ticks" => self.bill.ticks = told(value),
+            b"is_byok" => self.bill.byok = told(value),
+            b"cost_details" => self.bill.details = told(value),
+            _ => {}
+        }
     }
 }
 
 /// The members of `prompt_tokens_details`.
 #[derive(Default)]
 struct Input<'a> {
-    cached: Option<&'a [u8]>,
-    written: Option<&'a [u8]>,
+    cached: Count,
+    written: Count,
     split: Option<&'a [u8]>,
-    audio: Option<&'a [u8]>,
-    image: Option<&'a [u8]>,
-    video: Option<&'a [u8]>,
+    audio: Count,
+    image: Count,
+    video: Count,
     per_modality: Option<&'a [u8]>,
 }
 
 impl<'a> Members<'a> for Input<'a> {
-    fn place(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
-        Some(match name {
-            b"cached_tokens" => &mut self.cached,
-            b"cache_write_tokens" => &mut self.written,
-            b"cache_write_tokens_details" => &mut self.split,
-            b"audio_tokens" => &mut self.audio,
-            b"image_tokens" => &mut self.image,
-            b"video_tokens" => &mut self.video,
-            b"cached_tokens_details" => &mut self.per_modality,
-            _ => return None,
-        })
+    fn member(&mut self, name: &[u8], value: &mut Value<'_, 'a>) {
+        match name {
+            b"cached_tokens" => self.cached = Count::of(value),
+            b"cache_write_tokens" => self.written = Count::of(value),
+            b"cache_write_tokens_details" => self.split = told(value),
+            b"audio_tokens" => self.audio = Count::of(value),
+            b"image_tokens" => self.image = Count::of(value),
+            b"video_tokens" => self.video = Count::of(value),
+            b"cached_tokens_details" => self.per_modality = told(value),
+            _ => {}
+        }
     }
 }
 
 /// The members of `completion_tokens_details`.
 #[derive(Default)]
-struct Output<'a> {
-    reasoning: Option<&'a [u8]>,
-    audio: Option<&'a [u8]>,
-    image: Option<&'a [u8]>,
-    accepted: Option<&'a [u8]>,
-    rejected: Option<&'a [u8]>,
+struct Output {
+    reasoning: Count,
+    audio: Count,
+    image: Count,
+    accepted: Count,
+    rejected: Count,
 }
 
-impl<'a> Members<'a> for Output<'a> {
-    fn place(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
-        Some(match name {
-            b"reasoning_tokens" => &mut self.reasoning,
-            b"audio_tokens" => &mut self.audio,
-            b"image_tokens" => &mut self.image,
-            b"accepted_prediction_tokens" => &mut self.accepted,
-            b"rejected_prediction_tokens" => &mut self.rejected,
-            _ => return None,
-        })
+impl<'a> Members<'a> for Output {
+    fn member(&mut self, name: &[u8], value: &mut Value<'_, 'a>) {
+        match name {
+            b"reasoning_tokens" => self.reasoning = Count::of(value),
+            b"audio_tokens" => self.audio = Count::of(value),
+            b"image_tokens" => self.image = Count::of(value),
+            b"accepted_prediction_tokens" => self.accepted = Count::of(value),
+            b"rejected_prediction_tokens" => self.rejected = Count::of(value),
+            _ => {}
+        }
     }
 }
 
@@ -180,23 +180,23 @@ impl Counts {
 fn draft(profile: &Profile, object: &[u8]) -> Draft {
     let mut draft = Draft::default();
     let wire = Wire::of(Some(object));
-    let (input, output) = (Input::of(wire.input), Output::of(wire.output));
+    let (input, output) = (&wire.input, &wire.output);
     let doubt = &mut draft.doubt;
     let mut counts = Counts {
-        prompt: doubt.count(wire.prompt),
-        completion: doubt.count(wire.completion),
-        total: doubt.count(wire.total),
-        reasoning: either(doubt.count(output.reasoning), doubt.count(wire.reasoning)),
+        prompt: doubt.take(wire.prompt),
+        completion: doubt.take(wire.completion),
+        total: doubt.take(wire.total),
+        reasoning: either(doubt.take(output.reasoning), doubt.take(wire.reasoning)),
     };
     // Some embedding hosts tell the total alone.
     if counts.prompt.is_none() && counts.completion.is_none() {
         counts.prompt = counts.total;
     }
-    draft.usage.citation = draft.doubt.count(wire.citation);
+    draft.usage.citation = draft.doubt.take(wire.citation);
     draft.total(counts.total);
-    counts.prompt = plus(counts.prompt, audio_beside(&mut draft, profile, &input, &counts));
-    prompt_side(&mut draft, &wire, &input, counts.prompt);
-    output_side(&mut draft, profile, &output, &mut counts);
+    counts.prompt = plus(counts.prompt, audio_beside(&mut draft, profile, input, &counts));
+    prompt_side(&mut draft, &wire, input, counts.prompt);
+    output_side(&mut draft, profile, output, &mut counts);
     if let Some(seconds) = decimal(wire.seconds) {
         draft.usage.units.insert("audio_seconds".to_owned(), seconds);
     }
@@ -212,7 +212,7 @@ fn audio_beside(
     details: &Input<'_>,
     counts: &Counts,
 ) -> Option<u64> {
-    let audio = draft.doubt.count(details.audio);
+    let audio = draft.doubt.take(details.audio);
     audio.filter(|_| profile.audio_beside && counts.total_is_parts_and(audio))
 }
 
@@ -220,18 +220,17 @@ fn prompt_side(draft: &mut Draft, wire: &Wire<'_>, details: &Input<'_>, prompt: 
     let doubt = &mut draft.doubt;
     let parts = InTokens {
         text: None,
-        image: doubt.count(details.image),
-        audio: doubt.count(details.audio),
-        video: doubt.count(details.video),
+        image: doubt.take(details.image),
+        audio: doubt.take(details.audio),
+        video: doubt.take(details.video),
         document: None,
     };
     // Cache counts at the object's own level repeat the details' and are not added to them.
-    let mut largest = |values: &[Option<&[u8]>]| {
-        values.iter().map(|value| draft.doubt.count(*value)).max().flatten()
-    };
+    let mut largest =
+        |counts: &[Count]| counts.iter().map(|count| draft.doubt.take(*count)).max().flatten();
     let (top_read, top_write) = (largest(&wire.read), largest(&wire.written));
-    let read = either(draft.doubt.count(details.cached), top_read);
-    let write = either(draft.doubt.count(details.written), top_write);
+    let read = either(draft.doubt.take(details.cached), top_read);
+    let write = either(draft.doubt.take(details.written), top_write);
     let write = writes(write, retention(draft, details.split), &mut draft.doubt);
     let read = read_by_modality(draft, read, details.per_modality);
     draft.inclusive_prompt(prompt, parts, read, write);
@@ -256,11 +255,11 @@ pub(super) fn read_by_modality(
     InTokens { image, audio, ..text_in(read.map(|read| read.saturating_sub(other))) }
 }
 
-fn output_side(draft: &mut Draft, profile: &Profile, details: &Output<'_>, counts: &mut Counts) {
+fn output_side(draft: &mut Draft, profile: &Profile, details: &Output, counts: &mut Counts) {
     let doubt = &mut draft.doubt;
-    let (audio, image) = (doubt.count(details.audio), doubt.count(details.image));
+    let (audio, image) = (doubt.take(details.audio), doubt.take(details.image));
     let parts = OutTokens { audio, image, ..OutTokens::default() };
-    let (accepted, rejected) = (doubt.count(details.accepted), doubt.count(details.rejected));
+    let (accepted, rejected) = (doubt.take(details.accepted), doubt.take(details.rejected));
     draft.usage.prediction = accepted
         .or(rejected)
         .map(|_| Prediction { accepted: accepted.unwrap_or(0), rejected: rejected.unwrap_or(0) });
@@ -291,7 +290,7 @@ fn reasoning_is_inside(draft: &mut Draft, profile: &Profile, counts: &mut Counts
 
 fn tools(draft: &mut Draft, wire: &Wire<'_>) {
     wire.tools.into_iter().for_each(|counts| draft.tools(counts));
-    let queries = draft.doubt.count(wire.queries);
+    let queries = draft.doubt.take(wire.queries);
     draft.used("web_search", queries);
     if let Some(size) = text(wire.size).filter(|size| size.len() < 16) {
         draft.used(&format!("request_{size}"), Some(1));
@@ -387,6 +386,34 @@ mod tests {
         assert_eq!((usage.prompt.text, usage.read.text), (Some(2), Some(8)));
         let cached = r#"{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11,"cached_tokens":8,"cache_write_tokens":1}"#;
         assert_eq!(counted("moonshot", cached), (10, 1, Quality::Exact));
+    }
+
+    #[test]
+    fn of_a_count_told_twice_the_last_counts_and_is_doubted_alone() {
+        for (told, expected) in [
+            (r#""prompt_tokens":-1,"prompt_tokens":"7""#, (7, 2, Quality::Exact)),
+            (r#""prompt_tokens":9,"prompt_tokens":7.5"#, (8, 2, Quality::Inconsistent)),
+            (r#""prompt_tokens":9,"prompt_tokens":null"#, (0, 2, Quality::Exact)),
+            (r#""prompt_tokens":1099511627776"#, (0, 2, Quality::Inconsistent)),
+            (r#""prompt_tokens":999999999999"#, (999_999_999_999, 2, Quality::Exact)),
+        ] {
+            let usage = format!(r#"{{ {told} , "completion_tokens" : 2 }}"#);
+            assert_eq!(counted("openai", &usage), expected, "{told}");
+        }
+    }
+
+    #[test]
+    fn details_that_are_none_or_broken_hide_nothing_behind_them() {
+        for details in ["null", "[]", "7", "\"{\"", "{ }", "{1}", r#"{"a":[{"cached_tokens":9}]}"#]
+        {
+            let usage = format!(
+                r#"{{"prompt_tokens":3,"prompt_tokens_details":{details},"completion_tokens":2}}"#
+            );
+            assert_eq!(counted("openai", &usage), (3, 2, Quality::Exact), "{details}");
+        }
+        let usage = r#"{"usage":{"prompt_tokens":3,"prompt_tokens_details":{"cached_tokens":2,},"completion_tokens":2}}"#;
+        let usage = read("openai", usage);
+        assert_eq!((usage.read.text, usage.output.text), (Some(2), Some(2)));
     }
 
     #[test]

@@ -23,15 +23,15 @@ impl Family for Cohere {
         WORDS.iter().any(|word| word.says_something(data))
     }
 
-    fn wanted(&self) -> fn(&str) -> bool {
-        |key| matches!(key, "usage" | "meta")
+    fn wants(&self, key: &[u8]) -> bool {
+        matches!(key, b"usage" | b"meta")
     }
 
-    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+    fn member(&self, key: &[u8], value: &[u8], told: &mut Told) {
         match key {
-            "usage" | "meta" => told.last.replace(value),
+            b"usage" | b"meta" => told.last.replace(value),
             // The event `message-end`, which is the last.
-            "delta" => {
+            b"delta" => {
                 let [usage] = pick(value, ["usage"]);
                 usage.into_iter().for_each(|usage| told.last.replace(usage));
                 told.ended |= usage.is_some();

@@ -10,7 +10,7 @@ use super::{
     told::Told,
 };
 use crate::{
-    json::{Array, Object, member, string},
+    json::{Array, member, string},
     words::Word,
 };
 
@@ -25,21 +25,19 @@ impl Family for Converse {
         USAGE.says_something(data)
     }
 
-    fn wanted(&self) -> fn(&str) -> bool {
-        |key| matches!(key, "usage" | "serviceTier")
+    fn wants(&self, key: &[u8]) -> bool {
+        matches!(key, b"usage" | b"serviceTier")
     }
 
-    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+    fn member(&self, key: &[u8], value: &[u8], told: &mut Told) {
         match key {
             // The event's payload may stand alone or under its name.
-            "metadata" => Object::new(value)
-                .map_while(Result::ok)
-                .for_each(|(key, value)| self.member(&key, value, told)),
-            "usage" => {
+            b"metadata" => self.members(value, told),
+            b"usage" => {
                 told.last.replace(value);
                 told.ended |= told.last.get().is_some();
             }
-            "serviceTier" => {
+            b"serviceTier" => {
                 member(value, "type").into_iter().for_each(|tier| told.tier(tier));
             }
             _ => {}

@@ -2,7 +2,7 @@
 
 use std::str;
 
-use crate::json::{self, Object};
+use crate::json::{self, Object, Value};
 
 /// No request has more tokens; what claims to is no count.
 const LIMIT: u64 = 1 << 40;
@@ -31,21 +31,52 @@ pub(super) fn pick_in<'a, const N: usize>(
     object.map_or([None; N], |object| pick(object, names))
 }
 
-/// The members of an object that somebody reads, each with a place for its value.
+/// The members of an object that somebody reads, by the rules of [`pick`].
 pub(super) trait Members<'a>: Default {
-    /// Where the value of the member `name` belongs; `None` if nobody reads it.
-    fn place(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>>;
+    /// Reads the value of the member `name`, if somebody wants it.
+    fn member(&mut self, name: &[u8], value: &mut Value<'_, 'a>);
 
-    /// Reads an object in one walk, by the rules of [`pick`]. Of one that is absent all members are.
+    /// Reads an object in one walk. Of one that is absent all members are.
+    #[inline]
     fn of(object: Option<&'a [u8]>) -> Self {
         let mut members = Self::default();
-        let mut object = Object::new(object.unwrap_or_default());
-        while let Some(Ok((key, value))) = object.member() {
-            if let Some(place) = members.place(&key) {
-                *place = Some(value).filter(|value| !json::is_null(value));
-            }
-        }
+        Object::new(object.unwrap_or_default()).each(|name, value| members.member(name, value));
         members
+    }
+
+    /// Reads an object that is a member of another, in the same walk.
+    #[inline]
+    fn inside(value: &mut Value<'_, 'a>) -> Self {
+        let mut members = Self::default();
+        value.each(|name, value| members.member(name, value));
+        members
+    }
+}
+
+/// Returns a value as it is written; `null` is as good as absent.
+pub(super) fn told<'a>(value: &mut Value<'_, 'a>) -> Option<&'a [u8]> {
+    value.bytes().filter(|value| !json::is_null(value))
+}
+
+/// A count that was read, and is not yet believed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count {
+    said: Option<u64>,
+    doubt: Doubt,
+}
+
+impl Count {
+    #[inline]
+    pub(super) fn of(value: &mut Value<'_, '_>) -> Self {
+        match value.digits() {
+            None => Self::unusual(told(value)),
+            said => Self { said, doubt: Doubt::default() },
+        }
+    }
+
+    fn unusual(value: Option<&[u8]>) -> Self {
+        let mut doubt = Doubt::default();
+        Self { said: doubt.count(value), doubt }
     }
 }
 
@@ -79,6 +110,13 @@ impl Doubt {
         count
     }
 
+    /// Takes a count that was read before.
+    #[inline]
+    pub(super) fn take(&mut self, count: Count) -> Option<u64> {
+        self.0 |= count.doubt.0;
+        count.said
+    }
+
     /// Notes a contradiction.
     pub(super) fn unless(&mut self, consistent: bool) {
         self.0 |= !consistent;
@@ -105,7 +143,8 @@ impl Doubt {
 
 /// `json::integer` also takes `+1`, which is no JSON.
 fn whole(value: &[u8]) -> Option<u64> {
-    json::integer(value).filter(|_| !value.contains(&b'+'))
+    let is_plain = value.first().is_some_and(u8::is_ascii_digit);
+    json::integer(value).filter(|_| is_plain || !value.contains(&b'+'))
 }
 
 /// `1e3` or `1.5E+2`, as some languages write what is whole.

@@ -10,7 +10,7 @@ use super::{
     told::{Told, set},
 };
 use crate::{
-    json::{self, Array},
+    json::{self, Array, Object},
     words::Word,
 };
 
@@ -29,24 +29,22 @@ impl Family for Generate {
         WORDS.iter().any(|word| word.says_something(data))
     }
 
-    fn wanted(&self) -> fn(&str) -> bool {
-        |key| {
-            matches!(
-                key,
-                "usageMetadata"
-                    | "usage_metadata"
-                    | "modelVersion"
-                    | "model_version"
-                    | "candidates"
-            )
-        }
+    fn wants(&self, key: &[u8]) -> bool {
+        matches!(
+            key,
+            b"usageMetadata"
+                | b"usage_metadata"
+                | b"modelVersion"
+                | b"model_version"
+                | b"candidates"
+        )
     }
 
-    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+    fn member(&self, key: &[u8], value: &[u8], told: &mut Told) {
         match key {
-            "usageMetadata" | "usage_metadata" => told.last.replace(value),
-            "modelVersion" | "model_version" => told.model(value),
-            "candidates" if WORDS[2].says_something(value) => grounding(value, told),
+            b"usageMetadata" | b"usage_metadata" => told.last.replace(value),
+            b"modelVersion" | b"model_version" => told.model(value),
+            b"candidates" if WORDS[2].says_something(value) => grounding(value, told),
             _ => {}
         }
     }
@@ -73,14 +71,23 @@ fn grounding(candidates: &[u8], told: &mut Told) {
     }
 }
 
-/// Both spellings of a name, as JSON and as Python clients write it.
+/// Both spellings of a name, as JSON and as Python clients write it: [`pick`] of either, the first
+/// before the second.
 fn spelled<'a, const N: usize>(
     object: &'a [u8],
     names: [(&str, &str); N],
 ) -> [Option<&'a [u8]>; N] {
-    let camel = pick(object, names.map(|(camel, _)| camel));
-    let mut snake = pick(object, names.map(|(_, snake)| snake)).into_iter();
-    camel.map(|value| value.or(snake.next().flatten()))
+    let (mut camel, mut snake) = ([None; N], [None; N]);
+    let mut object = Object::new(object);
+    while let Some(Ok((key, value))) = object.member() {
+        let value = Some(value).filter(|value| !json::is_null(value));
+        if let Some(at) = names.iter().position(|(name, _)| *name.as_bytes() == *key) {
+            camel[at] = value;
+        } else if let Some(at) = names.iter().position(|(_, name)| *name.as_bytes() == *key) {
+            snake[at] = value;
+        }
+    }
+    std::array::from_fn(|at| camel[at].or(snake[at]))
 }
 
 fn draft(object: &[u8]) -> Draft {
@@ -217,6 +224,16 @@ mod tests {
         ]);
         assert_eq!((usage.prompt.text, usage.prompt.audio), (Some(0), Some(10)));
         assert_eq!((usage.prompt_total(), usage.quality), (100, Quality::Exact));
+    }
+
+    #[test]
+    fn names_are_read_in_either_spelling_and_the_first_goes_before_the_second() {
+        let usage = read(&[
+            r#"{"usage_metadata":{"promptTokenCount":5,"prompt_token_count":9,"candidates_token_count":2,"candidatesTokenCount":null,
+                "prompt_tokens_details":[{"modality":"AUDIO","token_count":3}],"total_token_count":7}}"#,
+        ]);
+        assert_eq!((usage.prompt.text, usage.prompt.audio), (Some(2), Some(3)));
+        assert_eq!((usage.output_total(), usage.quality), (2, Quality::Exact));
     }
 
     #[test]

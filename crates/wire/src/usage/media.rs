@@ -23,15 +23,15 @@ pub(super) struct Images;
 #[derive(Debug)]
 pub(super) struct Media;
 
-fn wanted(key: &str) -> bool {
-    matches!(key, "usage" | "usage_info" | "meta" | "model")
+fn wants(key: &[u8]) -> bool {
+    matches!(key, b"usage" | b"usage_info" | b"meta" | b"model")
 }
 
-fn member(key: &str, value: &[u8], told: &mut Told) {
+fn member(key: &[u8], value: &[u8], told: &mut Told) {
     match key {
-        "usage" => told.last.replace(value),
-        "usage_info" | "meta" => told.beside.replace(value),
-        "model" => told.model(value),
+        b"usage" => told.last.replace(value),
+        b"usage_info" | b"meta" => told.beside.replace(value),
+        b"model" => told.model(value),
         _ => {}
     }
 }
@@ -41,11 +41,11 @@ impl Family for Images {
         WORDS[0].says_something(data)
     }
 
-    fn wanted(&self) -> fn(&str) -> bool {
-        wanted
+    fn wants(&self, key: &[u8]) -> bool {
+        wants(key)
     }
 
-    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+    fn member(&self, key: &[u8], value: &[u8], told: &mut Told) {
         member(key, value, told);
     }
 
@@ -59,11 +59,11 @@ impl Family for Media {
         WORDS.iter().any(|word| word.says_something(data))
     }
 
-    fn wanted(&self) -> fn(&str) -> bool {
-        wanted
+    fn wants(&self, key: &[u8]) -> bool {
+        wants(key)
     }
 
-    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+    fn member(&self, key: &[u8], value: &[u8], told: &mut Told) {
         member(key, value, told);
     }
 

@@ -10,7 +10,7 @@ use super::{
     told::{Kept, Told, set},
 };
 use crate::{
-    json::{self, Array, Object},
+    json::{self, Array},
     words::Word,
 };
 
@@ -26,31 +26,29 @@ impl Family for Messages {
         USAGE.says_something(data) || METRICS.says_something(data)
     }
 
-    fn wanted(&self) -> fn(&str) -> bool {
-        |key| matches!(key, "usage" | "model" | "amazon-bedrock-invocationMetrics")
+    fn wants(&self, key: &[u8]) -> bool {
+        matches!(key, b"usage" | b"model" | b"amazon-bedrock-invocationMetrics")
     }
 
-    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+    fn member(&self, key: &[u8], value: &[u8], told: &mut Told) {
         match key {
-            "message" => {
-                Object::new(value)
-                    .map_while(Result::ok)
-                    .for_each(|(key, value)| self.member(&key, value, told));
+            b"message" => {
+                self.members(value, told);
                 // A turn that goes on inside a tool comes whole, with its stop.
                 let [stop] = pick(value, ["stop_reason"]);
                 told.provisional = stop.is_none();
             }
-            "usage" if value.starts_with(b"{") && !json::is_blank(value) => {
+            b"usage" if value.starts_with(b"{") && !json::is_blank(value) => {
                 told.note(value);
                 told.merged.merge(value);
                 told.provisional = false;
             }
-            "model" => told.model(value),
-            "delta" => {
+            b"model" => told.model(value),
+            b"delta" => {
                 let [stop] = pick(value, ["stop_reason"]);
                 told.ended |= stop.is_some();
             }
-            "amazon-bedrock-invocationMetrics" => {
+            b"amazon-bedrock-invocationMetrics" => {
                 told.beside.replace(value);
                 told.ended = true;
             }

@@ -24,9 +24,9 @@ pub(super) struct Passing {
 }
 
 impl Passing {
-    pub(super) fn new(family: &dyn Family) -> Self {
+    pub(super) fn new(wants: fn(&str) -> bool) -> Self {
         Self {
-            scanner: Scanner::new(family.wanted()),
+            scanner: Scanner::new(wants),
             read: 0,
             held: VecDeque::new(),
             start: 0,
@@ -44,7 +44,7 @@ impl Passing {
         let frames = || Frames::new(self.held.iter().cloned().collect());
         for Member { key, value, .. } in &self.scanner.members()[self.read..] {
             if let Some(from) = value.start.checked_sub(self.start) {
-                family.member(key, &frames().slice(from..value.end - self.start), told);
+                family.member(key.as_bytes(), &frames().slice(from..value.end - self.start), told);
             }
         }
         self.read = self.scanner.members().len();

@@ -14,13 +14,13 @@ impl Family for Realtime {
         USAGE.says_something(data)
     }
 
-    fn wanted(&self) -> fn(&str) -> bool {
-        |key| key == "response"
+    fn wants(&self, key: &[u8]) -> bool {
+        key == b"response"
     }
 
-    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+    fn member(&self, key: &[u8], value: &[u8], told: &mut Told) {
         let [usage, model] = match key {
-            "response" => pick(value, ["usage", "model"]),
+            b"response" => pick(value, ["usage", "model"]),
             _ => return,
         };
         model.into_iter().for_each(|model| told.model(model));

@@ -6,7 +6,7 @@ use tollgate_core::{InTokens, OutTokens, Usage};
 
 use super::{
     chat::{read_by_modality, retention},
-    draft::{Draft, writes},
+    draft::{Bill, Draft, writes},
     family::Family,
     fields::{either, pick, pick_in, plus},
     media,
@@ -29,29 +29,25 @@ impl Family for Responses {
         USAGE.says_something(data)
     }
 
-    fn wanted(&self) -> fn(&str) -> bool {
-        |key| {
-            matches!(
-                key,
-                "usage" | "tool_usage" | "output" | "model" | "service_tier" | "completed_at"
-            )
-        }
+    fn wants(&self, key: &[u8]) -> bool {
+        matches!(
+            key,
+            b"usage" | b"tool_usage" | b"output" | b"model" | b"service_tier" | b"completed_at"
+        )
     }
 
-    fn member(&self, key: &str, value: &[u8], told: &mut Told) {
+    fn member(&self, key: &[u8], value: &[u8], told: &mut Told) {
         match key {
-            "response" => Object::new(value)
-                .map_while(Result::ok)
-                .for_each(|(key, value)| self.member(&key, value, told)),
-            "usage" => {
+            b"response" => self.members(value, told),
+            b"usage" => {
                 told.last.replace(value);
                 told.ended |= told.last.get().is_some();
             }
-            "tool_usage" => told.beside.replace(value),
-            "output" => told.counted = items(value),
-            "model" => told.model(value),
-            "service_tier" => told.tier(value),
-            "completed_at" => told.completed_at(value),
+            b"tool_usage" => told.beside.replace(value),
+            b"output" => told.counted = items(value),
+            b"model" => told.model(value),
+            b"service_tier" => told.tier(value),
+            b"completed_at" => told.completed_at(value),
             _ => {}
         }
     }
@@ -73,7 +69,7 @@ impl Family for Responses {
 /// Reads a usage object in the names of Responses.
 pub(super) fn draft(profile: &Profile, object: &[u8]) -> Draft {
     let mut draft = Draft::default();
-    let [input, output, total, in_details, out_details, read, written] = pick(
+    let [input, output, total, in_details, out_details, read, written, rest @ ..] = pick(
         object,
         [
             "input_tokens",
@@ -83,6 +79,14 @@ pub(super) fn draft(profile: &Profile, object: &[u8]) -> Draft {
             "output_tokens_details",
             "cache_read_input_tokens",
             "cache_creation_input_tokens",
+            "server_side_tool_usage_details",
+            "server_tool_use_details",
+            "server_tool_use",
+            "tool_calls_details",
+            "cost",
+            "cost_in_usd_ticks",
+            "is_byok",
+            "cost_details",
         ],
     );
     let doubt = &mut draft.doubt;
@@ -92,14 +96,10 @@ pub(super) fn draft(profile: &Profile, object: &[u8]) -> Draft {
     draft.total(total);
     prompt_side(&mut draft, input, in_details, read, written);
     output_side(&mut draft, profile, input, output, out_details);
-    let [xai, details, anthropic] = pick(
-        object,
-        ["server_side_tool_usage_details", "server_tool_use_details", "server_tool_use"],
-    );
+    let [xai, details, anthropic, calls, cost, ticks, byok, cost_details] = rest;
     [xai, details, anthropic].into_iter().for_each(|counts| draft.tools(counts));
-    let [calls] = pick(object, ["tool_calls_details"]);
     invocations(&mut draft, calls);
-    draft.cost(profile.cost, object);
+    draft.bill(profile.cost, Bill { cost, ticks, byok, details: cost_details });
     draft
 }
 
