@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, header};
 use pin_project_lite::pin_project;
 use tollgate_core::{Body, BoxError, Class, Failure, Protocol, Refusal, Sent, Usage};
 use tollgate_wire::{
@@ -141,13 +141,14 @@ impl<L: Ledger, P: Prices> Calling<L, P> {
         let (mut head, body) = response.into_parts();
         head.extensions.insert(account.outcome.clone());
         let protocol = account.facts.protocol();
+        let answered = Some((head.status, account.facts.began.elapsed()));
         if let Some(class) = said_no(&head, protocol) {
-            account.facts.head = answered_by_upstream(&head).then(|| at(&account, head.status));
+            account.facts.head = answered.filter(|_| answered_by_upstream(&head));
             // Nothing is charged for an error before the first content.
             let recording = account.free(Ending::Failed(class)).recording;
             return Response::from_parts(head, MeterBody::settled(body, recording));
         }
-        account.facts.head = Some(at(&account, head.status));
+        account.facts.head = answered;
         let meter = self.profile.and_then(|profile| {
             Meter::of(&account.facts.call, protocol, profile, &head.headers, self.undo)
         });
@@ -190,10 +191,6 @@ impl<L: Ledger, P: Prices> Drop for Calling<L, P> {
         };
         drop(settled.recording);
     }
-}
-
-fn at<L, P>(account: &Account<L, P>, status: StatusCode) -> (StatusCode, std::time::Duration) {
-    (status, account.facts.began.elapsed())
 }
 
 /// The class of an answer that is an error. Of an upstream's own, as far as its head tells.

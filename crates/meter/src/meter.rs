@@ -331,8 +331,8 @@ impl Events {
         loop {
             let Ok(event) = decoder.next() else { return false };
             let Some(event) = event else { return true };
-            let (read, told) = (event.event(), self.undo.told(event.data()));
-            self.event(read, to);
+            let may_tell = self.event(event.event(), to);
+            let told = if may_tell { self.undo.told(event.data()) } else { Told::Nothing };
             let upto = decoder.position();
             self.took_out = matches!(told, Told::Ours);
             match told {
@@ -350,17 +350,19 @@ impl Events {
         }
     }
 
-    fn event(&mut self, event: tollgate_wire::Event<'_>, to: &mut To<'_>) {
+    /// Returns whether the event may have told usage.
+    fn event(&mut self, event: tollgate_wire::Event<'_>, to: &mut To<'_>) -> bool {
         if event.data.is_empty() {
-            return;
+            return false;
         }
-        to.reader.event(event);
+        let may_tell = to.reader.event(event);
         to.forwarded.event(event);
         match self.automaton.event(event) {
             Seen::Content => self.has_content = true,
             Seen::Error(fault) => self.failed = Some(fault.class),
             _ => {}
         }
+        may_tell
     }
 
     fn end(&mut self, to: &mut To<'_>) -> Ending {

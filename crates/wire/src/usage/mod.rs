@@ -87,12 +87,14 @@ impl Reader {
 
     /// Reads the next event of a stream, or the next element of Gemini's array.
     ///
-    /// One that tells nothing costs a search for a word, and no memory.
-    pub fn event(&mut self, event: Event<'_>) {
-        let family = self.profile.family();
-        if family.may_tell(event.data) {
+    /// One that tells nothing costs a search for a word, and no memory. Returns whether this one was
+    /// worth more.
+    pub fn event(&mut self, event: Event<'_>) -> bool {
+        let may_tell = self.profile.family().may_tell(event.data);
+        if may_tell {
             self.object(event.data);
         }
+        may_tell
     }
 
     /// Reads a whole JSON answer. Of one that is cut off, what stands before the cut.
