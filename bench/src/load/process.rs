@@ -86,12 +86,11 @@ impl Process {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// Returns its resident memory in bytes. Of a page that other programs use too, the C library's
-    /// for instance, its part counts.
+    /// Returns its resident memory in bytes.
     pub(crate) fn resident(&self) -> Result<f64, Failed> {
-        let sums = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
-        let line = sums.lines().find_map(|line| line.strip_prefix("Pss:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no Pss")?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmRSS")?;
         Ok(kib.parse::<f64>()? * 1024.0)
     }
 }
