@@ -25,8 +25,13 @@ use self::{
 
 // About a hundred small allocations a request: this one needs a third of the instructions of
 // glibc's, and gives memory back. It takes the place of `malloc` for everybody; as Rust's global
-// allocator it would be asked for an alignment each time, which is a longer way.
+// allocator it would be asked for an alignment each time, which is a longer way. So it is only where
+// nobody has tried the other.
+#[cfg(target_os = "linux")]
 use mimalloc as _;
+#[cfg(not(target_os = "linux"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Why the program ends without success, as it is shown.
 pub(crate) type Failed = Box<dyn std::error::Error>;
