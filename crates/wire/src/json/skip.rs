@@ -96,12 +96,13 @@ impl Container {
     /// Looks for the end among the brackets that stand in no string. A backslash may not stand there.
     #[inline]
     fn block(&mut self, block: &[u8; BLOCK]) -> Option<Result<usize, usize>> {
-        if self.in_string != 0 && !has_quote(block) {
+        let quotes = all(block, b'"');
+        if self.in_string != 0 && quotes == 0 {
             self.text(block);
             return None;
         }
         let backslashes = all(block, b'\\');
-        let quotes = all(block, b'"') & !self.escapes(backslashes);
+        let quotes = quotes & !self.escapes(backslashes);
         let mut marks = self.outside(quotes) & (brackets(block) | backslashes);
         while marks != 0 {
             let at = marks.trailing_zeros() as usize;
@@ -189,43 +190,32 @@ impl Open {
 
 /// Looks for quotes alone: text is full of escapes, and nearly none of them are quotes.
 fn long(text: &[u8]) -> Option<usize> {
-    let (blocks, rest) = text.as_chunks::<BLOCK>();
+    let (blocks, rest) = text.as_chunks();
     for (at, block) in blocks.iter().enumerate() {
-        if has_quote(block)
-            && let Some(length) = bare_quote(text, at * BLOCK, block)
-        {
+        if let Some(length) = bare_quote(text, at * BLOCK, all(block, b'"')) {
             return Some(length);
         }
     }
-    bare_quote(text, text.len() - rest.len(), rest)
+    let mut last = [b' '; BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    bare_quote(text, text.len() - rest.len(), all(&last, b'"'))
 }
 
-/// So many bytes are asked at once whether there is a quote among them.
+/// So many bytes are compared for one mark of each.
 const BLOCK: usize = 64;
 
-/// Without stopping early: the compiler compares many bytes at a time.
-fn has_quote(block: &[u8; BLOCK]) -> bool {
-    block.iter().fold(0, |any, byte| any | u8::from(*byte == b'"')) != 0
-}
-
-/// Returns the length of `text` with its first quote that is not escaped, of those in `part`,
-/// which begins at `from`.
-fn bare_quote(text: &[u8], from: usize, part: &[u8]) -> Option<usize> {
-    let is_bare = |at: usize| !ends_in_escape(&text[..at]);
-    let (words, rest) = part.as_chunks::<8>();
-    for (at, eight) in words.iter().enumerate() {
-        let mut quotes = all_marks(u64::from_le_bytes(*eight), b'"');
-        while quotes != 0 {
-            let quote = from + at * 8 + quotes.trailing_zeros() as usize / 8;
-            if is_bare(quote) {
-                return Some(quote + 1);
-            }
-            quotes &= quotes - 1;
+/// Returns the length of `text` with the first of the `quotes`, counted from `from`, that is not
+/// escaped.
+#[inline]
+fn bare_quote(text: &[u8], from: usize, mut quotes: u64) -> Option<usize> {
+    while quotes != 0 {
+        let at = from + quotes.trailing_zeros() as usize;
+        if !ends_in_escape(&text[..at]) {
+            return Some(at + 1);
         }
+        quotes &= quotes - 1;
     }
-    let begin = from + part.len() - rest.len();
-    let mut places = rest.iter().enumerate().map(|(at, byte)| (begin + at, *byte));
-    places.find(|(at, byte)| *byte == b'"' && is_bare(*at)).map(|(at, _)| at + 1)
+    None
 }
 
 /// Whether the byte behind this part of a string is escaped.
@@ -270,14 +260,6 @@ fn brackets(block: &[u8; BLOCK]) -> u64 {
 fn joined(block: &[u8; BLOCK], marks: impl Fn(u8x16) -> u32) -> u64 {
     let lanes = block.as_chunks().0.iter().rev();
     lanes.fold(0, |joined, lane| joined << LANE | u64::from(marks(u8x16::new(*lane))))
-}
-
-/// Marks what equals `byte` among eight bytes by their highest bits.
-#[inline]
-fn all_marks(eight: u64, byte: u8) -> u64 {
-    const LOW: u64 = u64::MAX / 255 * 0x7f;
-    let zeros = eight ^ (u64::MAX / 255 * byte as u64);
-    !(((zeros & LOW) + LOW) | zeros | LOW)
 }
 
 #[cfg(test)]
