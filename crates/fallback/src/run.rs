@@ -58,7 +58,7 @@ pub(crate) struct Run<S, P, E> {
     /// What was done with each step; empty until one has failed.
     tries: Vec<Try>,
     /// The request as it came; `None` where it cannot be sent again.
-    spare: Option<Spare>,
+    spare: Option<Box<Spare>>,
     current: Option<Current>,
     attempts: u32,
     last: usize,
@@ -150,7 +150,7 @@ impl<S, P, E> Run<S, P, E> {
             }
             return self.ask(picked, request, now);
         }
-        self.spare = Some(Spare::whole(request));
+        self.spare = Spare::of(&request);
         self.wait_or_end(now)
     }
 
@@ -161,7 +161,7 @@ impl<S, P, E> Run<S, P, E> {
             return self.end(now);
         }
         let Some(picked) = self.pick(now) else { return self.wait_or_end(now) };
-        match self.spare.as_ref().and_then(Spare::request) {
+        match self.spare.as_deref().and_then(Spare::request) {
             Some(request) => self.ask(picked, request, now),
             None => self.end(now),
         }
@@ -466,10 +466,12 @@ impl<S, P: Policy, E> Run<S, P, E> {
 
     /// Leaves out of the request what was refused of it, once; whether there was anything.
     fn repair(&mut self) -> bool {
-        let Some(spare) = self.spare.as_mut().filter(|_| !self.is_repaired) else {
-            return false;
-        };
-        self.is_repaired = spare.change(|request| self.settings.repair.change(request));
+        let spare = self.spare.as_deref().filter(|_| !self.is_repaired);
+        let Some(mut request) = spare.and_then(Spare::request) else { return false };
+        self.is_repaired = self.settings.repair.change(&mut request);
+        if self.is_repaired {
+            self.spare = Spare::of(&request);
+        }
         // It is not for a target that fails: a client without its thoughts needs it at each turn.
         self.is_paid |= self.is_repaired;
         self.is_repaired

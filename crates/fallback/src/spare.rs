@@ -3,53 +3,9 @@ use std::fmt;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use tollgate_core::Body;
 
-/// A request kept for a further attempt.
-#[derive(Debug)]
-pub(crate) enum Spare {
-    /// As it came, while an attempt has the request itself.
-    Packed(Box<Packed>),
-    Whole(Box<Request<Body>>),
-}
-
-impl Spare {
-    /// Keeps what makes the same request once more; `None` where its body cannot be sent again.
-    pub(crate) fn of(request: &Request<Body>) -> Option<Self> {
-        let packed = Packed {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
-            headers: pack(request.headers()),
-            extensions: request.extensions().clone(),
-            body: request.body().try_clone()?,
-        };
-        Some(Self::Packed(Box::new(packed)))
-    }
-
-    /// Keeps a request that nobody has sent yet.
-    pub(crate) fn whole(request: Request<Body>) -> Self {
-        Self::Whole(Box::new(request))
-    }
-
-    /// Returns the request; `None` where its body cannot be sent again.
-    pub(crate) fn request(&self) -> Option<Request<Body>> {
-        match self {
-            Self::Packed(packed) => packed.request(),
-            Self::Whole(request) => Self::of(request)?.request(),
-        }
-    }
-
-    /// Changes the request of all further attempts. Returns whether there was anything to change.
-    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Request<Body>) -> bool) -> bool {
-        let Some(mut request) = self.request() else { return false };
-        let is_changed = change(&mut request);
-        *self = Self::whole(request);
-        is_changed
-    }
-}
-
-/// A request whose headers are bytes. Nearly every call needs one attempt: to copy them costs a
-/// fraction of what it does to share each, and to count who shares it.
-pub(crate) struct Packed {
+/// A request kept for a further attempt, its headers as bytes. Nearly every call needs one attempt: to
+/// copy them costs a fraction of what it does to share each, and to count who shares it.
+pub(crate) struct Spare {
     method: Method,
     uri: Uri,
     version: Version,
@@ -58,8 +14,21 @@ pub(crate) struct Packed {
     body: Body,
 }
 
-impl Packed {
-    fn request(&self) -> Option<Request<Body>> {
+impl Spare {
+    /// Keeps what makes the same request once more; `None` where its body cannot be sent again.
+    pub(crate) fn of(request: &Request<Body>) -> Option<Box<Self>> {
+        Some(Box::new(Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            headers: pack(request.headers()),
+            extensions: request.extensions().clone(),
+            body: request.body().try_clone()?,
+        }))
+    }
+
+    /// Returns the request; `None` where its body cannot be sent again.
+    pub(crate) fn request(&self) -> Option<Request<Body>> {
         let mut request = Request::new(self.body.try_clone()?);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
@@ -71,9 +40,9 @@ impl Packed {
 }
 
 /// The headers may tell secrets.
-impl fmt::Debug for Packed {
+impl fmt::Debug for Spare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Packed").field("method", &self.method).finish_non_exhaustive()
+        f.debug_struct("Spare").field("method", &self.method).finish_non_exhaustive()
     }
 }
 
@@ -148,17 +117,7 @@ mod tests {
         let spare = Spare::of(&request()).unwrap();
         assert_same(&spare.request().unwrap());
         assert_same(&spare.request().unwrap());
-        assert_same(&Spare::whole(request()).request().unwrap());
         assert!(!format!("{spare:?}").contains("s3cret"));
-    }
-
-    #[test]
-    fn what_is_changed_stays_changed() {
-        let mut spare = Spare::of(&request()).unwrap();
-        assert!(!spare.change(|_| false));
-        assert_same(&spare.request().unwrap());
-        assert!(spare.change(|request| request.headers_mut().remove("x-a").is_some()));
-        assert!(!spare.request().unwrap().headers().contains_key("x-a"));
     }
 
     #[test]
