@@ -115,6 +115,24 @@ impl Line {
     }
 }
 
+fn write_together<W: AsyncWrite + ?Sized>(
+    to: Pin<&mut W>,
+    cx: &mut Context<'_>,
+    bufs: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    if let [buf] = bufs {
+        return to.poll_write(cx, buf);
+    }
+    if bufs.iter().map(|buf| buf.len()).sum::<usize>() > SHORT {
+        return to.poll_write_vectored(cx, bufs);
+    }
+    PIECE.with_borrow_mut(|piece| {
+        piece.clear();
+        bufs.iter().for_each(|buf| piece.extend_from_slice(buf));
+        to.poll_write(cx, piece)
+    })
+}
+
 /// Both directions.
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
@@ -161,16 +179,7 @@ impl AsyncWrite for Line {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.unanswered = false;
-        let is_short = bufs.iter().map(|buf| buf.len()).sum::<usize>() <= SHORT;
-        let polled = match bufs {
-            [buf] => self.stream().poll_write(cx, buf),
-            _ if is_short => PIECE.with_borrow_mut(|piece| {
-                piece.clear();
-                bufs.iter().for_each(|buf| piece.extend_from_slice(buf));
-                self.stream().poll_write(cx, piece)
-            }),
-            _ => self.stream().poll_write_vectored(cx, bufs),
-        };
+        let polled = write_together(self.stream(), cx, bufs);
         self.wrote(polled, cx)
     }
 
@@ -202,5 +211,67 @@ impl Drop for Line {
         {
             let _ = socket.try_write(TOO_LATE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Writes down each write, and of how many pieces it was.
+    #[derive(Default)]
+    struct Writes(Vec<(usize, Vec<u8>)>);
+
+    impl AsyncWrite for Writes {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.0.push((1, buf.to_vec()));
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let whole: Vec<u8> = bufs.iter().flat_map(|buf| buf.to_vec()).collect();
+            let length = whole.len();
+            self.0.push((bufs.len(), whole));
+            Poll::Ready(Ok(length))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn written(parts: &[&[u8]]) -> (usize, Vec<u8>) {
+        let mut to = Writes::default();
+        let bufs: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(length)) = write_together(Pin::new(&mut to), &mut cx, &bufs) else {
+            unreachable!("it is always ready");
+        };
+        let [write] = <[_; 1]>::try_from(to.0).unwrap();
+        assert_eq!(length, write.1.len());
+        write
+    }
+
+    #[test]
+    fn short_pieces_leave_as_one_and_long_ones_uncopied() {
+        assert_eq!(written(&[b"5\r\n", b"hello", b"\r\n"]), (1, b"5\r\nhello\r\n".to_vec()));
+        assert_eq!(written(&[b"a", b"b"]), (1, b"ab".to_vec()), "nothing is left of the first");
+        let long = vec![b'.'; SHORT];
+        assert_eq!(written(&[&long]).0, 1);
+        assert_eq!(written(&[b"x", &long]), (2, [b"x", &*long].concat()));
     }
 }
