@@ -7,12 +7,11 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tollgate_core::{Class, StreamError};
 
 use self::decode::Decoded;
-use crate::{events::Events, lanes::Place};
+use crate::{events::Events, lanes::Place, pool::Received};
 
 pin_project! {
     /// Response body of [`Upstream`](crate::Upstream).
@@ -31,7 +30,7 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind {
-        Plain { #[pin] body: Incoming },
+        Plain { #[pin] body: Received },
         Decoded { body: Pin<Box<Decoded>>, left: u64 },
         Own { text: Option<Bytes> },
         Amazon { #[pin] body: Amazon },
@@ -55,7 +54,7 @@ impl UpstreamBody {
     }
 
     /// Wraps a response's body, decoded if it is encoded. `None` for an encoding we cannot undo.
-    pub(crate) fn of(response: Response<Incoming>, limit: u64) -> Option<Response<Self>> {
+    pub(crate) fn of(response: Response<Received>, limit: u64) -> Option<Response<Self>> {
         if is_plain(response.headers()) {
             return Some(response.map(|body| Kind::Plain { body }.into()));
         }
@@ -154,18 +153,19 @@ mod decode {
     };
 
     use http::{Request, Response};
-    use hyper::body::Incoming;
     use tower_http::decompression::{Decompression, DecompressionBody};
     use tower_service::Service;
 
-    pub(super) type Decoded = DecompressionBody<Incoming>;
+    use crate::pool::Received;
 
-    struct Once(Option<Response<Incoming>>);
+    pub(super) type Decoded = DecompressionBody<Received>;
+
+    struct Once(Option<Response<Received>>);
 
     impl Service<Request<()>> for Once {
-        type Response = Response<Incoming>;
+        type Response = Response<Received>;
         type Error = Infallible;
-        type Future = Ready<Result<Response<Incoming>, Infallible>>;
+        type Future = Ready<Result<Response<Received>, Infallible>>;
 
         fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
             Poll::Ready(Ok(()))
@@ -176,7 +176,7 @@ mod decode {
         }
     }
 
-    pub(super) fn decode(response: Response<Incoming>) -> Option<Response<Decoded>> {
+    pub(super) fn decode(response: Response<Received>) -> Option<Response<Decoded>> {
         let future = pin!(Decompression::new(Once(Some(response))).call(Request::new(())));
         match future.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(response)) => Some(response),
@@ -188,11 +188,12 @@ mod decode {
 #[cfg(not(feature = "decompress"))]
 mod decode {
     use http::Response;
-    use hyper::body::Incoming;
 
-    pub(super) type Decoded = Incoming;
+    use crate::pool::Received;
 
-    pub(super) fn decode(_: Response<Incoming>) -> Option<Response<Decoded>> {
+    pub(super) type Decoded = Received;
+
+    pub(super) fn decode(_: Response<Received>) -> Option<Response<Decoded>> {
         None
     }
 }

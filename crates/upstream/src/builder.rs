@@ -2,18 +2,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{
-    client::legacy::{Client, connect::Connect},
-    rt::{TokioExecutor, TokioTimer},
-};
 use rustls::ClientConfig;
 use tollgate_core::Target;
-use tower_service::Service;
 
 use crate::{
     HttpsConnector, InvalidPem, Proxies, Signer, Upstream,
-    connect::{Dialer, WithDeadline},
+    connect::{Connector, Dialer, WithDeadline},
     lanes::Lanes,
+    pool::{Limits, Pool},
     service::Settings,
     tls::Tls,
 };
@@ -162,32 +158,22 @@ impl Builder {
     /// What was said of TLS and proxies has no effect then.
     pub fn build_on<C>(self, connector: C) -> Upstream<C>
     where
-        C: Service<http::Uri> + Clone + Send + Sync + 'static,
-        WithDeadline<C>: Connect + Clone,
+        C: Connector,
     {
         self.assemble(connector, Proxies::none())
     }
 
     fn assemble<C>(self, connector: C, proxies: Proxies) -> Upstream<C>
     where
-        C: Clone,
-        WithDeadline<C>: Connect + Clone,
+        C: Connector,
     {
         let connector = WithDeadline::new(connector, self.connect);
-        let client = || {
-            Client::builder(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(self.idle)
-                .pool_max_idle_per_host(self.idle_per_host)
-                .http2_adaptive_window(true)
-                .http2_keep_alive_interval(Duration::from_secs(20))
-                .build(connector.clone())
-        };
-        let clients = Lanes::new(self.connections, self.streams, client);
+        let limits = Limits { idle: self.idle, per_host: self.idle_per_host };
+        let pool = || Pool::new(connector.clone(), limits);
+        let pools = Lanes::new(self.connections, self.streams, pool);
         let Self { target, headers, decoded_limit, signers, .. } = self;
         let settings = Settings { target, headers, decoded_limit, proxies, signers };
-        Upstream { clients, settings: Arc::new(settings) }
+        Upstream { pools, settings: Arc::new(settings) }
     }
 }
 

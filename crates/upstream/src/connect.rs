@@ -236,10 +236,38 @@ impl rt::Write for Dialed {
     }
 }
 
+/// What opens connections for [`Builder::build_on`](crate::Builder::build_on): any service from a
+/// URL to bytes both ways.
+pub trait Connector:
+    Service<
+        Uri,
+        Response: rt::Read + rt::Write + Connection + Unpin + Send + 'static,
+        Error: Into<BoxError>,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<C> Connector for C where
+    C: Service<
+            Uri,
+            Response: rt::Read + rt::Write + Connection + Unpin + Send + 'static,
+            Error: Into<BoxError>,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// A connector that gives up: the deadline covers names, TCP and TLS.
 #[derive(Debug)]
-pub struct WithDeadline<C> {
-    /// Shared: a client clones its connector for each request, and hardly ever connects.
+pub(crate) struct WithDeadline<C> {
+    /// Shared: it is cloned for each connection, and has many pools.
     inner: Arc<C>,
     after: Duration,
 }
@@ -250,27 +278,14 @@ impl<C> WithDeadline<C> {
     }
 }
 
-impl<C> Service<Uri> for WithDeadline<C>
-where
-    C: Service<Uri> + Clone + Send + 'static,
-    C::Future: Send + 'static,
-    C::Error: Into<BoxError>,
-{
-    type Response = C::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<C::Response, BoxError>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
+impl<C: Connector> WithDeadline<C> {
+    pub(crate) async fn connect(&self, uri: Uri) -> Result<C::Response, BoxError> {
         let mut inner = C::clone(&self.inner);
         let connecting = tokio::time::timeout(self.after, async move {
             poll_fn(|cx| inner.poll_ready(cx)).await?;
             inner.call(uri).await
         });
-        Box::pin(async move { connecting.await.map_err(|_| TooLate)?.map_err(Into::into) })
+        connecting.await.map_err(|_| TooLate)?.map_err(Into::into)
     }
 }
 

@@ -2,20 +2,23 @@
 
 use std::{error::Error, io};
 
-use hyper_util::client::legacy;
 use tollgate_core::{Cause, Class, Failure, Sent};
 
 use crate::{
     connect::{TooLate, Unresolved},
+    pool::Unanswered,
     proxy::ProxyFailed,
 };
 
 /// Classifies an error of the client. No message holds an address or a URL.
-pub(crate) fn failure(error: &legacy::Error) -> Failure {
-    if error.is_connect() { connect(error) } else { exchange(error) }
+pub(crate) fn failure(error: &Unanswered) -> Failure {
+    match error {
+        Unanswered::Connect(_) => connect(error),
+        Unanswered::Exchange(_) => exchange(error),
+    }
 }
 
-fn connect(error: &legacy::Error) -> Failure {
+fn connect(error: &Unanswered) -> Failure {
     let (class, code, message) = if find::<TooLate>(error).is_some() {
         let message = "no connection to the upstream within the connect deadline";
         (Class::Timeout, "upstream_connect_timeout", message)
@@ -31,7 +34,7 @@ fn connect(error: &legacy::Error) -> Failure {
     Failure::new(class, message).cause(Cause::Connect).sent(Sent::No).code(code)
 }
 
-fn exchange(error: &legacy::Error) -> Failure {
+fn exchange(error: &Unanswered) -> Failure {
     if find::<rustls::Error>(error).is_some_and(is_refusal_of_us) {
         let message =
             "the upstream refused the TLS connection, which asks for a client certificate";
@@ -71,14 +74,14 @@ fn is_refusal_of_us(error: &rustls::Error) -> bool {
 }
 
 /// Whether it was the request's own body that broke off.
-pub(crate) fn is_senders_fault(error: &legacy::Error) -> bool {
+pub(crate) fn is_senders_fault(error: &Unanswered) -> bool {
     find::<hyper::Error>(error).is_some_and(hyper::Error::is_user)
 }
 
 /// Whether HTTP/2 says that the request was not processed: its stream was refused (RFC 9113,
 /// section 8.7), or lies beyond the last one a GOAWAY names (section 6.8). The streams before that
 /// one do not end with this error.
-pub(crate) fn is_unprocessed(error: &legacy::Error) -> bool {
+pub(crate) fn is_unprocessed(error: &Unanswered) -> bool {
     find::<h2::Error>(error).is_some_and(|error| {
         let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
         error.is_remote() && (refused || error.is_go_away())

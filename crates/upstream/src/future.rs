@@ -8,13 +8,15 @@ use std::{
 use bytes::Bytes;
 use http::{Response, StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper_util::client::legacy;
 use pin_project_lite::pin_project;
 use tollgate_core::{Class, Failure, Refusal, Shown};
 use tollgate_wire::Caller;
 
-use crate::{UpstreamBody, error, events, headers, lanes::Place};
+use crate::{
+    UpstreamBody, error, events, headers,
+    lanes::Place,
+    pool::{Received, Unanswered},
+};
 
 pin_project! {
     /// Response future of [`Upstream`](crate::Upstream). Dropping it cancels the request.
@@ -28,7 +30,7 @@ pin_project! {
     #[project = StateProj]
     enum State {
         Preparing { future: Preparing },
-        Sending { #[pin] sending: Sending },
+        Sending { sending: Sending },
         Refused { response: Option<Response<Bytes>> },
     }
 }
@@ -36,13 +38,10 @@ pin_project! {
 /// Boxed, as only requests that are wrapped or signed take it.
 type Preparing = Pin<Box<dyn Future<Output = Result<Sending, Response<Bytes>>> + Send>>;
 
-pin_project! {
-    /// A request under way.
-    pub(crate) struct Sending {
-        #[pin]
-        pub(crate) future: legacy::ResponseFuture,
-        pub(crate) request: UnderWay,
-    }
+/// A request under way.
+pub(crate) struct Sending {
+    pub(crate) future: Answering,
+    pub(crate) request: UnderWay,
 }
 
 /// What is needed when a request ends.
@@ -62,7 +61,11 @@ pub(crate) struct UnderWay {
 }
 
 /// Sends a request again.
-pub(crate) type Again = Box<dyn FnOnce() -> legacy::ResponseFuture + Send>;
+pub(crate) type Again = Box<dyn FnOnce() -> Answering + Send>;
+
+/// Waits for the head of an answer.
+pub(crate) type Answering =
+    Pin<Box<dyn Future<Output = Result<Response<Received>, Unanswered>> + Send>>;
 
 impl ResponseFuture {
     pub(crate) fn preparing(
@@ -103,9 +106,8 @@ impl Future for ResponseFuture {
 }
 
 impl Sending {
-    fn poll_response(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<UpstreamBody>> {
-        let this = self.project();
-        let (mut future, request) = (this.future, this.request);
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Response<UpstreamBody>> {
+        let Self { future, request } = self;
         loop {
             let error = match ready!(future.as_mut().poll(cx)) {
                 Ok(response) => return Poll::Ready(request.received(response)),
@@ -116,13 +118,13 @@ impl Sending {
                 return Poll::Ready(not_received(&error, request.caller).map(UpstreamBody::own));
             };
             tracing::debug!("the upstream did not process the request, sending again");
-            future.set(again());
+            *future = again();
         }
     }
 }
 
 impl UnderWay {
-    fn received(&mut self, response: Response<Incoming>) -> Response<UpstreamBody> {
+    fn received(&mut self, response: Response<Received>) -> Response<UpstreamBody> {
         let received = match self.wants_body && is_empty_success(&response) {
             true => Err(Failure::new(Class::ServerError, "the upstream's answer is empty")
                 .code("upstream_empty")),
@@ -149,13 +151,13 @@ impl UnderWay {
     }
 }
 
-fn is_empty_success(response: &Response<Incoming>) -> bool {
+fn is_empty_success(response: &Response<Received>) -> bool {
     response.status().is_success() && response.body().is_end_stream()
 }
 
 /// Makes an upstream's answer ours, whatever its status; a redirect is none.
 fn received(
-    response: Response<Incoming>,
+    response: Response<Received>,
     decoded_limit: u64,
 ) -> Result<Response<UpstreamBody>, Failure> {
     let status = response.status();
@@ -177,7 +179,7 @@ fn received(
     Ok(response)
 }
 
-fn not_received(error: &legacy::Error, caller: Caller) -> Response<Bytes> {
+fn not_received(error: &Unanswered, caller: Caller) -> Response<Bytes> {
     tracing::debug!(error = error as &dyn std::error::Error, "the upstream did not answer");
     if error::is_senders_fault(error) {
         let message = "the request's body broke off";

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-/// Clients of their own pools, each taken only when those before it are full.
+/// Pools, each taken only when those before it are full.
 ///
 /// A pool keeps one HTTP/2 connection per host. Requests beyond the streams an upstream allows on
 /// it wait for each other, so the next lane's connection is used instead. Requests to all hosts
@@ -16,7 +16,7 @@ pub(crate) struct Lanes<T> {
 }
 
 struct Lane<T> {
-    client: T,
+    pool: T,
     busy: Arc<AtomicUsize>,
 }
 
@@ -25,8 +25,8 @@ pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl<T> Lanes<T> {
     /// Returns `lanes` lanes, at least one, of `width` requests each.
-    pub(crate) fn new(lanes: usize, width: usize, client: impl Fn() -> T) -> Self {
-        let lane = |_| Lane { client: client(), busy: Arc::default() };
+    pub(crate) fn new(lanes: usize, width: usize, pool: impl Fn() -> T) -> Self {
+        let lane = |_| Lane { pool: pool(), busy: Arc::default() };
         Self { lanes: (0..lanes.max(1)).map(lane).collect(), width: width.max(1) }
     }
 
@@ -36,7 +36,7 @@ impl<T> Lanes<T> {
         let emptiest = || self.lanes.iter().min_by_key(|lane| lane.busy.load(Relaxed));
         let lane = free.or_else(emptiest).expect("there is at least one lane");
         lane.busy.fetch_add(1, Relaxed);
-        (&lane.client, Place(lane.busy.clone()))
+        (&lane.pool, Place(lane.busy.clone()))
     }
 }
 

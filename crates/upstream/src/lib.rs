@@ -19,6 +19,7 @@ pub mod headers;
 mod hosted;
 mod hosting;
 mod lanes;
+mod pool;
 mod preset;
 mod proxy;
 mod service;
@@ -34,7 +35,7 @@ pub use self::sign::{GoogleAccount, GoogleToken, InvalidAccount};
 pub use self::{
     body::UpstreamBody,
     builder::Builder,
-    connect::{Dialed, Dialer, Resolver},
+    connect::{Connector, Dialed, Dialer, Resolver},
     future::ResponseFuture,
     headers::strip_account_headers,
     hosting::{Hosting, Place},

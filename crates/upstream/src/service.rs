@@ -8,17 +8,17 @@ use std::{
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Version, header, uri::Scheme};
-use hyper_util::client::legacy::{Client, connect::Connect};
 use tollgate_core::{Body, BoxError, Call, Class, Operation, Refusal, Target, Transport};
 use tollgate_wire::{Caller, locate, prefix};
 use tower_service::Service;
 
 use crate::{
     Builder, Proxies, ResponseFuture, Signer,
-    connect::{Dialer, WithDeadline},
+    connect::{Connector, Dialer},
     future::{Again, Sending, UnderWay},
     headers, hosted,
     lanes::Lanes,
+    pool::Pool,
     transport,
 };
 
@@ -66,7 +66,7 @@ pub type HttpsConnector = hyper_rustls::HttpsConnector<Dialer>;
 /// # }
 /// ```
 pub struct Upstream<C = HttpsConnector> {
-    pub(crate) clients: Lanes<Client<WithDeadline<C>, Body>>,
+    pub(crate) pools: Lanes<Pool<C>>,
     pub(crate) settings: Arc<Settings>,
 }
 
@@ -175,10 +175,7 @@ fn has_model<B>(request: &Request<B>) -> bool {
 
 /// Keeps a request for the case that HTTP/2 says it was not processed: one that may travel over
 /// HTTP/2, which is only spoken over TLS, and whose body can be sent twice.
-fn again<C>(client: &Client<C, Body>, request: &Request<Body>) -> Option<Again>
-where
-    C: Connect + Clone + Send + Sync + 'static,
-{
+fn again<C: Connector>(pool: &Pool<C>, request: &Request<Body>) -> Option<Again> {
     if request.uri().scheme() != Some(&Scheme::HTTPS) {
         return None;
     }
@@ -187,13 +184,13 @@ where
     copy.method_mut().clone_from(request.method());
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
-    let client = client.clone();
-    Some(Box::new(move || client.request(copy)))
+    let pool = pool.clone();
+    Some(Box::new(move || Box::pin(pool.request(copy))))
 }
 
 impl<C, B> Service<Request<B>> for Upstream<C>
 where
-    WithDeadline<C>: Connect + Clone + Send + Sync + 'static,
+    C: Connector,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
@@ -214,35 +211,36 @@ where
         let mut way = self.settings.way(caller, &target, &request);
         if hosted::is_hosted(&self.settings, &target) {
             let preparing = hosted::prepare(self.settings.clone(), target, caller, request);
-            let clients = self.clients.clone();
+            let pools = self.pools.clone();
             return ResponseFuture::preparing(async move {
                 let mut request = preparing.await?;
                 way.shown = request.extensions_mut().remove();
-                Ok(send(&clients, way, request))
+                Ok(send(&pools, way, request))
             });
         }
         let stream = self.settings.streams(request.extensions());
         match self.settings.prepare(request, &target, stream) {
-            Ok(request) => ResponseFuture::sending(send(&self.clients, way, request)),
+            Ok(request) => ResponseFuture::sending(send(&self.pools, way, request)),
             Err(refusal) => ResponseFuture::refused(caller.refuse(refusal)),
         }
     }
 }
 
-/// Hands a request to a client that has room for it.
-fn send<C>(clients: &Lanes<Client<C, Body>>, mut way: UnderWay, request: Request<Body>) -> Sending
-where
-    C: Connect + Clone + Send + Sync + 'static,
-{
-    let (client, place) = clients.take();
+/// Hands a request to a pool that has room for it.
+fn send<C: Connector>(
+    pools: &Lanes<Pool<C>>,
+    mut way: UnderWay,
+    request: Request<Body>,
+) -> Sending {
+    let (pool, place) = pools.take();
     way.place = Some(place);
-    way.again = again(client, &request);
-    Sending { future: client.request(request), request: way }
+    way.again = again(pool, &request);
+    Sending { future: Box::pin(pool.clone().request(request)), request: way }
 }
 
 impl<C> Clone for Upstream<C> {
     fn clone(&self) -> Self {
-        Self { clients: self.clients.clone(), settings: self.settings.clone() }
+        Self { pools: self.pools.clone(), settings: self.settings.clone() }
     }
 }
 

@@ -1,11 +1,21 @@
 //! The leaf against real connections on loopback.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use tollgate_core::{Body, Cause, Class, Failure, Protocol, Refusal, Sent, Target};
 use tollgate_testkit::{Answer, Script, Upstream as Fake, Wire, WireServer, refused_addr};
@@ -370,6 +380,91 @@ async fn connections_are_kept() {
         assert_eq!(text(upstream.clone().oneshot(request).await.unwrap()).await, "{}");
     }
     assert_eq!(server.connections().len(), 1);
+}
+
+const KEPT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+
+#[tokio::test]
+async fn a_connection_nobody_uses_is_closed_after_its_time() {
+    let server = WireServer::start([Wire::new().request().write(KEPT).stall()]).await.unwrap();
+    let upstream = Upstream::builder().idle_timeout(Duration::from_millis(50)).build();
+    let request = post(server.addr(), "/v1/x").body(Body::from("{}")).unwrap();
+    assert_eq!(text(upstream.clone().oneshot(request).await.unwrap()).await, "{}");
+    let closed = tokio::time::timeout(Duration::from_secs(5), server.peer_closed(0)).await;
+    closed.expect("closed while the upstream is still there");
+    drop(upstream);
+}
+
+#[tokio::test]
+async fn no_more_connections_are_kept_than_allowed() {
+    let wire = || Wire::new().request().write(KEPT).stall();
+    let server = WireServer::start([wire(), wire()]).await.unwrap();
+    let upstream = Upstream::builder().max_idle_per_host(1).build();
+    let ask = || {
+        let request = post(server.addr(), "/v1/x").body(Body::from("{}")).unwrap();
+        upstream.clone().oneshot(request)
+    };
+    let (one, other) = tokio::join!(ask(), ask());
+    let (one, other) = tokio::join!(text(one.unwrap()), text(other.unwrap()));
+    assert_eq!((&*one, &*other), ("{}", "{}"));
+    tokio::select! {
+        () = server.peer_closed(0) => {}
+        () = server.peer_closed(1) => {}
+        () = tokio::time::sleep(Duration::from_secs(5)) => panic!("both were kept"),
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_says_it_closes_is_not_kept() {
+    let closing = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+    let wires = [Wire::new().request().write(closing).stall(), Wire::json(200, "{}")];
+    let server = WireServer::start(wires).await.unwrap();
+    let upstream = Upstream::new();
+    for _ in 0..2 {
+        let request = post(server.addr(), "/v1/x").body(Body::from("{}")).unwrap();
+        assert_eq!(text(upstream.clone().oneshot(request).await.unwrap()).await, "{}");
+    }
+    assert_eq!(server.connections().len(), 2);
+}
+
+#[tokio::test]
+async fn a_body_on_its_way_is_sent_as_it_comes() {
+    let fake = Fake::always(Answer::json(200, "{}"));
+    let (addr, _guard) = fake.clone().serve().await.unwrap();
+    let body = Script::frames(["{\"a\"", ":", "1}"]).pace(Duration::from_millis(5)).body();
+    let request = post(addr, "/v1/files").body(body).unwrap();
+    assert_eq!(text(Upstream::new().oneshot(request).await.unwrap()).await, "{}");
+    assert_eq!(fake.received()[0].body(), "{\"a\":1}");
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn who_reads_a_stream_is_woken_once_for_what_comes_together() {
+    let wire = Wire::sse().chunk(b"data: 1\n\n").wait(Duration::from_millis(50));
+    let server = WireServer::start([wire.chunk(b"data: 2\n\n").stall()]).await.unwrap();
+    let mut body = ask(server.addr()).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    let wakes = Arc::<Wakes>::default();
+    let waker = Waker::from(wakes.clone());
+    let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker));
+    assert!(poll().is_pending());
+    assert!(poll().is_pending(), "polled again it is as it was");
+    assert_eq!(wakes.0.load(SeqCst), 0, "nothing came");
+    while wakes.0.load(SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let Poll::Ready(Some(Ok(frame))) = poll() else { panic!("nothing came") };
+    assert_eq!(frame.into_data().unwrap(), "data: 2\n\n");
+    assert!(poll().is_pending());
+    assert_eq!(wakes.0.load(SeqCst), 1);
 }
 
 #[tokio::test]
