@@ -73,15 +73,14 @@ impl Link {
         &self.host
     }
 
-    /// Sends a request and waits for the head of its answer. Dropped before, the connection is
-    /// closed with it.
+    /// Sends a request to `uri` and waits for the head of its answer. Dropped before, the connection
+    /// is closed with it.
     pub(super) async fn send(
         &mut self,
         mut request: Request<Body>,
+        uri: &Uri,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        if !self.is_proxied {
-            *request.uri_mut() = path_of(request.uri());
-        }
+        *request.uri_mut() = if self.is_proxied { uri.clone() } else { path_of(uri) };
         request.headers_mut().entry(HOST).or_insert_with(|| self.host_header.clone());
         let mut answer = pin!(self.sender.try_send_request(request));
         poll_fn(|cx| self.drive(cx, |cx| answer.as_mut().poll(cx))).await
@@ -119,17 +118,18 @@ impl Link {
     /// Whether a request may be sent on a connection that waited for one.
     pub(super) fn is_open(&mut self) -> bool {
         let Some(connection) = &mut self.connection else { return false };
-        // Reads what came: an end, or something nobody asked for.
+        // What came is read: an end, or something nobody asked for.
         let ended = connection.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready();
         !ended && self.sender.is_ready()
     }
 
     /// Puts the connection back, for the next request, if it can take one.
     pub(super) fn rest(mut self: Box<Self>) {
+        // Nobody waits for it any more.
+        self.signal.task.take();
         if let Some(kept) = self.kept.upgrade()
-            && self.is_open()
+            && (self.sender.is_ready() || self.is_open())
         {
-            self.signal.task.take();
             kept.put(self);
         }
     }

@@ -215,7 +215,7 @@ impl<C: Connector> Pool<C> {
         self,
         mut request: Request<Body>,
     ) -> Result<Response<Received>, Unanswered> {
-        let uri = request.uri().clone();
+        let uri = std::mem::take(request.uri_mut());
         let nowhere = || Unanswered::Connect("the URL names no host".into());
         let host = Host::of(&uri).ok_or_else(nowhere)?;
         loop {
@@ -225,20 +225,22 @@ impl<C: Connector> Pool<C> {
                 None => (Box::pin(self.connect(&host, uri.clone())).await?, true),
             };
             let mut failed = match way {
-                Way::Link(mut link) => match link.send(request).await {
+                Way::Link(mut link) => match link.send(request, &uri).await {
                     Ok(answer) => return Ok(answer.map(|body| Received::on(body, link))),
                     Err(failed) => failed,
                 },
-                Way::Shared(mut sender) => match sender.try_send_request(request).await {
-                    Ok(answer) => return Ok(answer.map(Received::shared)),
-                    Err(failed) => failed,
-                },
+                Way::Shared(mut sender) => {
+                    *request.uri_mut() = uri.clone();
+                    match sender.try_send_request(request).await {
+                        Ok(answer) => return Ok(answer.map(Received::shared)),
+                        Err(failed) => failed,
+                    }
+                }
             };
             request = match failed.take_message().filter(|_| !is_fresh) {
                 Some(unsent) => unsent,
                 None => return Err(Unanswered::Exchange(failed.into_error())),
             };
-            *request.uri_mut() = uri.clone();
         }
     }
 
