@@ -57,7 +57,8 @@ impl Builder {
         self
     }
 
-    /// Sets how long an unused connection is kept. Default: 90 seconds.
+    /// Sets how long an unused connection is used again. Default: 90 seconds. It is closed at the
+    /// latest when twice that has passed.
     pub fn idle_timeout(mut self, after: Duration) -> Self {
         self.idle = after;
         self

@@ -114,6 +114,28 @@ async fn requests_share_a_connection_and_streams_come_frame_by_frame() {
 }
 
 #[tokio::test]
+async fn a_shared_connection_nobody_uses_is_closed_after_its_time() {
+    let authority = Authority::new();
+    let closed = Arc::new(Notify::new());
+    let close = closed.clone();
+    let config = authority.issue("127.0.0.1").http2();
+    let addr = listen(config, move |n, tls| {
+        let close = close.clone();
+        async move {
+            let serve = |n, _, answer| async move { fine(answer, ["first", "second"][n]) };
+            accept(n, tls, 100, Arc::new(serve)).await;
+            close.notify_one();
+        }
+    })
+    .await;
+    let upstream = builder(&authority).idle_timeout(Duration::from_secs(1)).build();
+    assert_eq!(text(ask(&upstream, addr).await).await, "first");
+    assert_eq!(text(ask(&upstream, addr).await).await, "first");
+    tokio::time::timeout(PATIENT, closed.notified()).await.expect("closed");
+    assert_eq!(text(ask(&upstream, addr).await).await, "second");
+}
+
+#[tokio::test]
 async fn fault_38_dropping_the_body_cancels_the_stream() {
     let authority = Authority::new();
     let cancelled = Arc::new(Notify::new());

@@ -40,7 +40,7 @@ pub(crate) struct Pool<C> {
     kept: Arc<Kept>,
 }
 
-/// How long and how many HTTP/1.1 connections are kept unused.
+/// How long connections are kept unused, and how many of HTTP/1.1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) idle: Duration,
@@ -102,7 +102,19 @@ struct Waiting {
 }
 
 /// The connection that many requests share, if the host speaks HTTP/2. Locked while it is made.
-type Shared = Arc<AsyncMutex<Option<http2::SendRequest<Body>>>>;
+type Shared = Arc<AsyncMutex<Option<Stock>>>;
+
+/// A connection to share, and since when nobody has asked for it.
+struct Stock {
+    sender: http2::SendRequest<Body>,
+    since: Instant,
+}
+
+impl Stock {
+    fn is_good(&self, idle: Duration) -> bool {
+        !self.sender.is_closed() && self.since.elapsed() < idle
+    }
+}
 
 /// What a request can be sent on.
 enum Way {
@@ -131,32 +143,40 @@ impl Kept {
     }
 
     fn put(self: &Arc<Self>, link: Box<Link>) {
-        if self.limits.per_host == 0 || self.limits.idle.is_zero() {
-            return;
-        }
         let mut hosts = self.hosts();
         let links = match hosts.get_mut(link.host()) {
             Some(waiting) => &mut waiting.links,
             None => &mut hosts.entry(link.host().clone()).or_default().links,
         };
-        if links.len() < self.limits.per_host {
+        if links.len() < self.limits.per_host && !self.limits.idle.is_zero() {
             links.push((link, Instant::now()));
         }
         drop(hosts);
         self.sweep();
     }
 
-    /// Where a host's shared connection is, once somebody has connected.
+    /// The place of a host's shared connection, once somebody has connected.
     fn shared(&self, host: &Host) -> Option<Shared> {
         self.hosts().get(host).map(|waiting| waiting.shared.clone())
     }
 
+    /// The place of a host's shared connection.
     fn share(&self, host: &Host) -> Shared {
         self.hosts().entry(host.clone()).or_default().shared.clone()
     }
 
+    /// Takes part in what is shared, if it still can be.
+    fn part(&self, shared: &mut Option<Stock>) -> Option<http2::SendRequest<Body>> {
+        let stock = shared.as_mut().filter(|stock| stock.is_good(self.limits.idle))?;
+        stock.since = Instant::now();
+        Some(stock.sender.clone())
+    }
+
     /// Sees to it that connections nobody uses are closed.
     fn sweep(self: &Arc<Self>) {
+        if self.limits.idle.is_zero() {
+            return;
+        }
         self.sweeping.get_or_init(|| {
             let (kept, every) = (Arc::downgrade(self), self.limits.idle);
             let task = tokio::spawn(async move {
@@ -177,16 +197,17 @@ impl Kept {
         self.hosts().retain(|_, waiting| {
             let old = waiting.links.iter().take_while(|(_, since)| since.elapsed() >= idle).count();
             closed.extend(waiting.links.drain(..old));
-            !waiting.links.is_empty() || waiting.is_shared()
+            !waiting.links.is_empty() || waiting.is_shared(idle)
         });
     }
 }
 
 impl Waiting {
-    /// Whether there is a connection to share, or somebody makes one.
-    fn is_shared(&self) -> bool {
-        let shared = self.shared.try_lock();
-        shared.map_or(true, |shared| shared.as_ref().is_some_and(|sender| !sender.is_closed()))
+    /// Whether there is a connection to share, or somebody is about to make or to use one.
+    fn is_shared(&self, idle: Duration) -> bool {
+        let is_good = |shared: &Option<Stock>| shared.as_ref().is_some_and(|s| s.is_good(idle));
+        Arc::strong_count(&self.shared) > 1
+            || self.shared.try_lock().map_or(true, |shared| is_good(&shared))
     }
 }
 
@@ -250,8 +271,8 @@ impl<C: Connector> Pool<C> {
             return Some(Way::Link(link));
         }
         let shared = self.kept.shared(host)?;
-        let sender = shared.lock().await.clone().filter(|sender| !sender.is_closed());
-        sender.map(Way::Shared)
+        let mut shared = shared.lock().await;
+        self.kept.part(&mut shared).map(Way::Shared)
     }
 
     async fn connect(&self, host: &Host, uri: Uri) -> Result<Way, Unanswered> {
@@ -265,11 +286,12 @@ impl<C: Connector> Pool<C> {
         }
         // Several may have connected before it was known that one is enough.
         let mut shared = shared.lock().await;
-        if let Some(sender) = shared.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(Way::Shared(sender.clone()));
+        if let Some(sender) = self.kept.part(&mut shared) {
+            return Ok(Way::Shared(sender));
         }
         let sender = share(io).await.map_err(Unanswered::Exchange)?;
-        *shared = Some(sender.clone());
+        *shared = Some(Stock { sender: sender.clone(), since: Instant::now() });
+        self.kept.sweep();
         Ok(Way::Shared(sender))
     }
 }
