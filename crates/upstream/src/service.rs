@@ -37,7 +37,9 @@ pub type HttpsConnector = hyper_rustls::HttpsConnector<Dialer>;
 /// connection; one that HTTP/2 says was not processed (a refused stream, one beyond a GOAWAY) goes
 /// out once more if its body was read and can be sent twice; nothing else is repeated here.
 /// Redirects are never followed. Over HTTP/2 a hundred concurrent requests share one connection,
-/// then another is opened ([`Builder::streams_per_connection`]).
+/// then another is opened ([`Builder::streams_per_connection`]). One of HTTP/1.1 is driven by the
+/// request on it, without a task: what of an upload was not sent when the answer's head came is
+/// sent as the answer is read.
 ///
 /// Dropping the future or the response body cancels the request at the upstream at once.
 ///

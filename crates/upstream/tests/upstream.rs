@@ -448,7 +448,7 @@ impl Wake for Wakes {
 
 #[tokio::test]
 async fn who_reads_a_stream_is_woken_once_for_what_comes_together() {
-    let wire = Wire::sse().chunk(b"data: 1\n\n").wait(Duration::from_millis(50));
+    let wire = Wire::sse().chunk(b"data: 1\n\n").wait(Duration::from_millis(500));
     let server = WireServer::start([wire.chunk(b"data: 2\n\n").stall()]).await.unwrap();
     let mut body = ask(server.addr()).await.into_body();
     body.frame().await.unwrap().unwrap();
