@@ -8,7 +8,6 @@ use std::{
 use bytes::Bytes;
 use http::{Response, StatusCode, Version};
 use http_body::Body as _;
-use pin_project_lite::pin_project;
 use tollgate_core::{Class, Failure, Refusal, Shown};
 use tollgate_wire::Caller;
 
@@ -18,21 +17,15 @@ use crate::{
     pool::{Received, Unanswered},
 };
 
-pin_project! {
-    /// Response future of [`Upstream`](crate::Upstream). Dropping it cancels the request.
-    pub struct ResponseFuture {
-        #[pin]
-        state: State,
-    }
+/// Response future of [`Upstream`](crate::Upstream). Dropping it cancels the request.
+pub struct ResponseFuture {
+    state: State,
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State {
-        Preparing { future: Preparing },
-        Sending { sending: Sending },
-        Refused { response: Option<Response<Bytes>> },
-    }
+enum State {
+    Preparing { future: Preparing },
+    Sending { sending: Sending },
+    Refused { response: Option<Response<Bytes>> },
 }
 
 /// Boxed, as only requests that are wrapped or signed take it.
@@ -54,14 +47,9 @@ pub(crate) struct UnderWay {
     pub(crate) amazon_events: bool,
     /// Its place in the pool's lane; goes on into the answer's body.
     pub(crate) place: Option<Place>,
-    /// Sends it once more, where that may be necessary and is possible.
-    pub(crate) again: Option<Again>,
     /// What the signer showed; the answer may hold it.
     pub(crate) shown: Option<Shown>,
 }
-
-/// Sends a request again.
-pub(crate) type Again = Box<dyn FnOnce() -> Answering + Send>;
 
 /// Waits for the head of an answer.
 pub(crate) type Answering =
@@ -87,39 +75,31 @@ impl Future for ResponseFuture {
     type Output = Result<Response<UpstreamBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        let state = &mut self.get_mut().state;
         loop {
-            let next = match state.as_mut().project() {
-                StateProj::Preparing { future } => match ready!(future.as_mut().poll(cx)) {
+            let next = match state {
+                State::Preparing { future } => match ready!(future.as_mut().poll(cx)) {
                     Ok(sending) => State::Sending { sending },
                     Err(response) => State::Refused { response: Some(response) },
                 },
-                StateProj::Sending { sending } => return sending.poll_response(cx).map(Ok),
-                StateProj::Refused { response } => {
+                State::Sending { sending } => return sending.poll_response(cx).map(Ok),
+                State::Refused { response } => {
                     let response = response.take().expect("a future is not polled after its end");
                     return Poll::Ready(Ok(response.map(UpstreamBody::own)));
                 }
             };
-            state.set(next);
+            *state = next;
         }
     }
 }
 
 impl Sending {
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Response<UpstreamBody>> {
-        let Self { future, request } = self;
-        loop {
-            let error = match ready!(future.as_mut().poll(cx)) {
-                Ok(response) => return Poll::Ready(request.received(response)),
-                Err(error) => error,
-            };
-            let again = request.again.take().filter(|_| error::is_unprocessed(&error));
-            let Some(again) = again else {
-                return Poll::Ready(not_received(&error, request.caller).map(UpstreamBody::own));
-            };
-            tracing::debug!("the upstream did not process the request, sending again");
-            *future = again();
-        }
+        let answer = ready!(self.future.as_mut().poll(cx));
+        Poll::Ready(match answer {
+            Ok(response) => self.request.received(response),
+            Err(error) => not_received(&error, self.request.caller).map(UpstreamBody::own),
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Version, header, uri::Scheme};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 use tollgate_core::{Body, BoxError, Call, Class, Operation, Refusal, Target, Transport};
 use tollgate_wire::{Caller, locate, prefix};
 use tower_service::Service;
@@ -15,7 +15,7 @@ use tower_service::Service;
 use crate::{
     Builder, Proxies, ResponseFuture, Signer,
     connect::{Connector, Dialer},
-    future::{Again, Sending, UnderWay},
+    future::{Sending, UnderWay},
     headers, hosted,
     lanes::Lanes,
     pool::Pool,
@@ -144,7 +144,6 @@ impl Settings {
             wants_body: has_model(request),
             amazon_events: matches!(target.transport, Transport::BedrockInvoke { .. }),
             place: None,
-            again: None,
             shown: None,
         }
     }
@@ -173,21 +172,6 @@ fn has_model<B>(request: &Request<B>) -> bool {
             .map(|located| located.route.operation),
     };
     operation.is_some_and(Operation::has_model)
-}
-
-/// Keeps a request for the case that HTTP/2 says it was not processed: one that may travel over
-/// HTTP/2, which is only spoken over TLS, and whose body can be sent twice.
-fn again<C: Connector>(pool: &Pool<C>, request: &Request<Body>) -> Option<Again> {
-    if request.uri().scheme() != Some(&Scheme::HTTPS) {
-        return None;
-    }
-    let body = request.body().try_clone()?;
-    let mut copy = Request::new(body);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    let pool = pool.clone();
-    Some(Box::new(move || Box::pin(pool.request(copy))))
 }
 
 impl<C, B> Service<Request<B>> for Upstream<C>
@@ -236,7 +220,6 @@ fn send<C: Connector>(
 ) -> Sending {
     let (pool, place) = pools.take();
     way.place = Some(place);
-    way.again = again(pool, &request);
     Sending { future: Box::pin(pool.clone().request(request)), request: way }
 }
 

@@ -2,25 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{
-    net::SocketAddr,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    task::{Context, Poll, Wake, Waker},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 use tollgate_core::{Body, Cause, Class, Failure, Protocol, Refusal, Sent, Target};
 use tollgate_testkit::{Answer, Script, Upstream as Fake, Wire, WireServer, refused_addr};
 use tollgate_upstream::{Upstream, UpstreamBody};
 use tower::ServiceExt;
+
+/// An answer after which the connection stays open.
+const KEPT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
 const SOON: Duration = Duration::from_millis(200);
 
@@ -164,9 +162,8 @@ async fn fault_04_the_connect_deadline_covers_tls() {
 
 #[tokio::test]
 async fn fault_05_a_kept_connection_that_was_closed_is_replaced_unseen() {
-    let kept = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
     let server =
-        WireServer::start([Wire::new().request().write(kept), Wire::json(200, "{\"second\":1}")])
+        WireServer::start([Wire::new().request().write(KEPT), Wire::json(200, "{\"second\":1}")])
             .await
             .unwrap();
     let upstream = Upstream::new();
@@ -180,8 +177,7 @@ async fn fault_05_a_kept_connection_that_was_closed_is_replaced_unseen() {
 
 #[tokio::test]
 async fn fault_05_a_kept_connection_that_took_the_request_is_not_asked_again() {
-    let kept = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-    let wire = Wire::new().request().write(kept).request();
+    let wire = Wire::new().request().write(KEPT).request();
     let server = WireServer::start([wire, Wire::json(200, "{}")]).await.unwrap();
     let upstream = Upstream::new();
     let ask = || post(server.addr(), "/v1/x").body(Body::from("{}")).unwrap();
@@ -303,8 +299,7 @@ async fn fault_66_a_redirect_is_not_followed_and_100_continue_is_waited_out() {
 #[tokio::test]
 async fn fault_66_other_informational_answers_are_waited_out() {
     let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
-    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-    let wire = Wire::new().request().write(hints).write(answer);
+    let wire = Wire::new().request().write(hints).write(KEPT);
     let server = WireServer::start([wire]).await.unwrap();
     assert_eq!(text(ask(server.addr()).await).await, "{}");
 
@@ -371,8 +366,7 @@ async fn bodies_keep_the_body_contract() {
 
 #[tokio::test]
 async fn connections_are_kept() {
-    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-    let wire = Wire::new().request().write(answer).request().write(answer);
+    let wire = Wire::new().request().write(KEPT).request().write(KEPT);
     let server = WireServer::start([wire]).await.unwrap();
     let upstream = Upstream::new();
     for _ in 0..2 {
@@ -381,8 +375,6 @@ async fn connections_are_kept() {
     }
     assert_eq!(server.connections().len(), 1);
 }
-
-const KEPT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
 #[tokio::test]
 async fn a_connection_nobody_uses_is_closed_after_its_time() {
@@ -427,23 +419,34 @@ async fn a_connection_that_says_it_closes_is_not_kept() {
     assert_eq!(server.connections().len(), 2);
 }
 
-#[tokio::test]
-async fn a_body_on_its_way_is_sent_as_it_comes() {
-    let fake = Fake::always(Answer::json(200, "{}"));
-    let (addr, _guard) = fake.clone().serve().await.unwrap();
-    let body = Script::frames(["{\"a\"", ":", "1}"]).pace(Duration::from_millis(5)).body();
-    let request = post(addr, "/v1/files").body(body).unwrap();
-    assert_eq!(text(Upstream::new().oneshot(request).await.unwrap()).await, "{}");
-    assert_eq!(fake.received()[0].body(), "{\"a\":1}");
+/// Answers with a head at once, and with a body when it has the whole of the upload.
+async fn answer_before_the_upload_is_there(mut socket: TcpStream) {
+    let mut read = Vec::new();
+    while !read.ends_with(b"\r\n\r\n") {
+        read.push(socket.read_u8().await.unwrap());
+    }
+    socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await.unwrap();
+    while !read.ends_with(b"\r\n0\r\n\r\n") {
+        read.push(socket.read_u8().await.unwrap());
+    }
+    socket.write_all(b"{}").await.unwrap();
+    let upload = String::from_utf8(read).unwrap();
+    assert!(upload.ends_with("1\r\n[\r\n1\r\n1\r\n1\r\n]\r\n0\r\n\r\n"), "{upload}");
 }
 
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
+#[tokio::test]
+async fn an_upload_goes_on_while_the_answer_is_read() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        answer_before_the_upload_is_there(socket).await;
+    });
+    let body = Script::frames(["[", "1", "]"]).pace(Duration::from_millis(100)).body();
+    let request = post(addr, "/v1/files").body(body).unwrap();
+    let answer = Upstream::new().oneshot(request).await.unwrap();
+    assert_eq!(tokio::time::timeout(Duration::from_secs(10), text(answer)).await.unwrap(), "{}");
+    server.await.unwrap();
 }
 
 #[tokio::test]
@@ -452,19 +455,17 @@ async fn who_reads_a_stream_is_woken_once_for_what_comes_together() {
     let server = WireServer::start([wire.chunk(b"data: 2\n\n").stall()]).await.unwrap();
     let mut body = ask(server.addr()).await.into_body();
     body.frame().await.unwrap().unwrap();
-    let wakes = Arc::<Wakes>::default();
-    let waker = Waker::from(wakes.clone());
-    let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker));
-    assert!(poll().is_pending());
-    assert!(poll().is_pending(), "polled again it is as it was");
-    assert_eq!(wakes.0.load(SeqCst), 0, "nothing came");
-    while wakes.0.load(SeqCst) == 0 {
+    let mut reading = tokio_test::task::spawn(body);
+    assert!(reading.enter(|cx, body| body.poll_frame(cx)).is_pending());
+    assert!(!reading.is_woken(), "nothing came");
+    while !reading.is_woken() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let Poll::Ready(Some(Ok(frame))) = poll() else { panic!("nothing came") };
+    let frame = reading.enter(|cx, body| body.poll_frame(cx));
+    let Poll::Ready(Some(Ok(frame))) = frame else { panic!("nothing came") };
     assert_eq!(frame.into_data().unwrap(), "data: 2\n\n");
-    assert!(poll().is_pending());
-    assert_eq!(wakes.0.load(SeqCst), 1);
+    assert!(reading.enter(|cx, body| body.poll_frame(cx)).is_pending());
+    assert!(!reading.is_woken(), "by what it has read");
 }
 
 #[tokio::test]

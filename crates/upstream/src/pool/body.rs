@@ -20,20 +20,16 @@ pub(crate) struct Received {
 impl Received {
     /// Returns a body that comes over `link`.
     pub(super) fn on(body: Incoming, link: Box<Link>) -> Self {
-        let mut received = Self { body, link: Some(link) };
-        if received.body.is_end_stream() {
-            received.give_back();
+        if body.is_end_stream() {
+            link.rest();
+            return Self { body, link: None };
         }
-        received
+        Self { body, link: Some(link) }
     }
 
     /// Returns a body that comes over a connection with a task.
     pub(super) fn shared(body: Incoming) -> Self {
         Self { body, link: None }
-    }
-
-    fn give_back(&mut self) {
-        self.link.take().into_iter().for_each(Link::rest);
     }
 }
 

@@ -196,36 +196,26 @@ impl fmt::Debug for Link {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::atomic::{AtomicUsize, Ordering::SeqCst},
-        time::Duration,
-    };
+    use std::time::Duration;
 
     use hyper_util::rt::TokioIo;
+    use tokio_test::task::spawn;
 
     use super::{super::Limits, *};
 
-    #[derive(Default)]
-    struct Woken(AtomicUsize);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
-
     #[test]
     fn what_happens_while_the_connection_is_driven_wakes_nobody_and_is_not_forgotten() {
-        let (signal, woken) = (Arc::<Signal>::default(), Arc::<Woken>::default());
-        signal.task.register(&woken.clone().into());
+        let signal = Arc::<Signal>::default();
+        let mut task = spawn(());
+        task.enter(|cx, _| signal.task.register(cx.waker()));
         let waker = Waker::from(signal.clone());
         signal.begin();
         waker.wake_by_ref();
-        assert_eq!((signal.end(), woken.0.load(SeqCst)), (true, 0));
+        assert_eq!((signal.end(), task.is_woken()), (true, false));
         signal.begin();
         assert!(!signal.end(), "it was told once");
         waker.wake_by_ref();
-        assert_eq!(woken.0.load(SeqCst), 1);
+        assert!(task.is_woken());
     }
 
     #[tokio::test]
@@ -233,15 +223,14 @@ mod tests {
         let (io, _peer) = tokio::io::duplex(64);
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.unwrap();
         let host = Host::of(&"http://a.test".parse().unwrap()).unwrap();
-        let limits = Limits { idle: Duration::ZERO, per_host: 0 };
-        let kept = Arc::new(Kept::new(limits));
-        let mut link = Link::new(handshake, &host, false, &kept);
-        let woken = Arc::<Woken>::default();
-        let busy = link.drive(&mut Context::from_waker(&woken.clone().into()), |cx| {
+        let kept = Arc::new(Kept::new(Limits { idle: Duration::ZERO, per_host: 0 }));
+        let mut link = spawn(Link::new(handshake, &host, false, &kept));
+        let busy = |cx: &mut Context<'_>| {
             cx.waker().wake_by_ref();
             Poll::<()>::Pending
-        });
-        assert_eq!((busy, woken.0.load(SeqCst)), (Poll::Pending, 1));
+        };
+        assert!(link.enter(|cx, link| link.get_mut().drive(cx, busy)).is_pending());
+        assert!(link.is_woken());
     }
 
     #[test]

@@ -32,7 +32,10 @@ use tollgate_core::{Body, BoxError};
 
 pub(crate) use self::body::Received;
 use self::link::Link;
-use crate::connect::{Connector, WithDeadline};
+use crate::{
+    connect::{Connector, WithDeadline},
+    error,
+};
 
 /// Opens connections and keeps those that can be used again. Clones share them.
 pub(crate) struct Pool<C> {
@@ -231,7 +234,8 @@ impl<C> Clone for Pool<C> {
 
 impl<C: Connector> Pool<C> {
     /// Sends a request to where its URL says. One that finds its kept connection closed before a
-    /// byte of it was sent goes out on the next.
+    /// byte of it was sent goes out on the next; one that HTTP/2 says was not processed goes out once
+    /// more.
     pub(crate) async fn request(
         self,
         mut request: Request<Body>,
@@ -239,29 +243,35 @@ impl<C: Connector> Pool<C> {
         let uri = std::mem::take(request.uri_mut());
         let nowhere = || Unanswered::Connect("the URL names no host".into());
         let host = Host::of(&uri).ok_or_else(nowhere)?;
+        let mut is_repeated = false;
         loop {
             let (way, is_fresh) = match self.kept_way(&host).await {
                 Some(way) => (way, false),
                 // Boxed: it is several times the rest, and hardly ever there.
                 None => (Box::pin(self.connect(&host, uri.clone())).await?, true),
             };
-            let mut failed = match way {
+            let (mut failed, spare) = match way {
                 Way::Link(mut link) => match link.send(request, &uri).await {
                     Ok(answer) => return Ok(answer.map(|body| Received::on(body, link))),
-                    Err(failed) => failed,
+                    Err(failed) => (failed, None),
                 },
                 Way::Shared(mut sender) => {
                     *request.uri_mut() = uri.clone();
+                    let spare = if is_repeated { None } else { spare(&request) };
                     match sender.try_send_request(request).await {
                         Ok(answer) => return Ok(answer.map(Received::shared)),
-                        Err(failed) => failed,
+                        Err(failed) => (failed, spare),
                     }
                 }
             };
-            request = match failed.take_message().filter(|_| !is_fresh) {
-                Some(unsent) => unsent,
-                None => return Err(Unanswered::Exchange(failed.into_error())),
-            };
+            if let Some(unsent) = failed.take_message().filter(|_| !is_fresh) {
+                request = unsent;
+                continue;
+            }
+            let error = Unanswered::Exchange(failed.into_error());
+            request = *spare.filter(|_| error::is_unprocessed(&error)).ok_or(error)?;
+            tracing::debug!("the upstream did not process the request, sending again");
+            is_repeated = true;
         }
     }
 
@@ -294,6 +304,15 @@ impl<C: Connector> Pool<C> {
         self.kept.sweep();
         Ok(Way::Shared(sender))
     }
+}
+
+/// Keeps a request for the case that HTTP/2 says it was not processed; `None` for one whose body
+/// cannot be sent twice.
+fn spare(request: &Request<Body>) -> Option<Box<Request<Body>>> {
+    let mut spare = Request::new(request.body().try_clone()?);
+    spare.method_mut().clone_from(request.method());
+    spare.headers_mut().clone_from(request.headers());
+    Some(Box::new(spare))
 }
 
 /// Makes a connection of HTTP/2, which has a task as long as somebody has its sender.
