@@ -72,7 +72,9 @@ pub(super) fn migrate(
     for migration in missing(&transaction, path, known)? {
         apply(&transaction, migration).map_err(failed)?;
     }
-    transaction.commit().map_err(failed)
+    transaction.commit().map_err(failed)?;
+    // What was written is not read again soon.
+    connection.execute_batch("PRAGMA shrink_memory").map_err(failed)
 }
 
 fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()> {
