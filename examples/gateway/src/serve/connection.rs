@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     convert::Infallible,
     future::{Future, poll_fn},
+    mem,
     net::IpAddr,
     pin::{Pin, pin},
     sync::{
@@ -218,7 +219,11 @@ where
         let mut service = self.service.borrow_mut();
         let future = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => Either::Left(service.call(request)),
-            _ => Either::Right(service.clone().oneshot(request)),
+            // It goes itself and leaves its copy: what it was asked may hold its place in a queue.
+            _ => {
+                let copy = service.clone();
+                Either::Right(mem::replace(&mut *service, copy).oneshot(request))
+            }
         };
         future.map_ok(sent)
     }
@@ -226,7 +231,37 @@ where
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::Full;
+    use tokio::{net::TcpListener, sync::watch};
+    use tower::{limit::ConcurrencyLimit, service_fn};
+
     use super::*;
+
+    async fn ask(at: std::net::SocketAddr) -> String {
+        let mut socket = TcpStream::connect(at).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        socket.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_not_ready_answers_when_it_is() {
+        let service = service_fn(async |_| {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"at last"))))
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let (_go_on, stop) = watch::channel(false);
+        let one_by_one = ConcurrencyLimit::new(service, 1);
+        tokio::spawn(Server::new(Limits::default()).serve(listener, one_by_one, stop));
+        let both = async { tokio::join!(ask(at), ask(at)) };
+        let answers = tokio::time::timeout(Duration::from_secs(10), both).await;
+        let (first, second) = answers.expect("a place in the queue is held by nobody");
+        assert!(first.ends_with("at last") && second.ends_with("at last"), "{first} {second}");
+    }
 
     #[test]
     fn what_too_many_are_told_is_as_long_as_it_says() {
