@@ -9,7 +9,7 @@ use tracing_subscriber::{
 };
 
 /// How many lines may wait for the sink.
-const WAITING: usize = 8192;
+const WAITING: usize = 1024;
 
 /// The lines on their way to the sink. Dropped, it writes what waits, for at most a second.
 pub struct Logs {
@@ -20,7 +20,7 @@ pub struct Logs {
 impl Logs {
     /// Returns what takes log lines that pass `filter`, and the thread that writes them to `sink`.
     ///
-    /// Whoever logs never waits: of a sink that is slow or stuck 8192 lines are held, and what
+    /// Whoever logs never waits: of a sink that is slow or stuck 1024 lines are held, and what
     /// comes on top is dropped and counted.
     pub fn to<W: Write + Send + 'static>(
         sink: W,

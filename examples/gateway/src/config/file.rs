@@ -32,13 +32,13 @@ pub(crate) struct File {
     pub(crate) models: IndexMap<String, Alias>,
     /// How long an upstream may take or be silent.
     pub(crate) deadlines: Deadlines,
-    /// Where the ledger is kept. No effect in this version.
+    /// Where the ledger is kept.
     #[schemars(extend("x-default" = "none"))]
     pub(crate) store: Option<Store>,
     /// What replicas share. No effect in this version.
     #[schemars(extend("x-default" = "none"))]
     pub(crate) shared: Option<Shared>,
-    /// What calls cost. No effect in this version.
+    /// What calls cost.
     #[schemars(extend("x-default" = "none"))]
     pub(crate) prices: Option<Prices>,
     /// Calls whose client and provider speak different protocols.
