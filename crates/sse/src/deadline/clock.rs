@@ -1,4 +1,5 @@
 use std::{
+    cmp::Ordering,
     fmt,
     pin::Pin,
     sync::Arc,
@@ -34,6 +35,8 @@ enum Watch {
     Head,
     /// The next event; with an automaton the first content.
     Events(Box<Decoder>, Option<Box<dyn Automaton>>),
+    /// The end of a JSON answer, which is content when it is whole.
+    Whole,
     Frames,
 }
 
@@ -63,9 +66,15 @@ impl Clock {
     pub(super) fn head(&mut self, headers: &HeaderMap) {
         self.last = Instant::now();
         self.watch = match self.framing(headers) {
-            None => Watch::Frames,
             Some(framing) => Watch::Events(Box::new(Decoder::new(framing)), self.automaton()),
+            None if self.has_content() && Media::of(headers) == Media::Json => Watch::Whole,
+            None => Watch::Frames,
         };
+    }
+
+    /// Whether it is a call of which one can say when its answer has content.
+    fn has_content(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.operation.has_model())
     }
 
     fn framing(&self, headers: &HeaderMap) -> Option<Framing> {
@@ -117,16 +126,20 @@ impl Clock {
 
     fn due(&self) -> (Instant, &'static str) {
         let first_content = (self.started + self.deadlines.first_content, "first_content_timeout");
+        let idle = (self.last + self.deadlines.idle, "idle_timeout");
         let own = match &self.watch {
             Watch::Head => {
                 let head = (self.started + self.deadlines.head, "head_timeout");
                 let streams = self.call.as_ref().is_some_and(|call| call.stream);
-                if streams { head.min(first_content) } else { head }
+                match first_content.0.cmp(&head.0) {
+                    Ordering::Less if self.has_content() => first_content,
+                    Ordering::Equal if streams => first_content,
+                    _ => head,
+                }
             }
             Watch::Events(_, Some(_)) => first_content,
-            Watch::Events(_, None) | Watch::Frames => {
-                (self.last + self.deadlines.idle, "idle_timeout")
-            }
+            Watch::Whole => idle.min(first_content),
+            Watch::Events(_, None) | Watch::Frames => idle,
         };
         match self.total {
             Some(total) if total < own.0 => (total, self.over()),
@@ -139,7 +152,7 @@ impl Clock {
         let streams = self.call.as_ref().is_some_and(|call| call.stream);
         match &self.watch {
             Watch::Head => "total_timeout",
-            Watch::Frames if !streams => "total_timeout",
+            Watch::Whole | Watch::Frames if !streams => "total_timeout",
             _ => "stream_limit",
         }
     }
@@ -150,6 +163,9 @@ impl Clock {
         }
         let message = match code {
             "head_timeout" => "the upstream did not answer in time",
+            "first_content_timeout" if matches!(self.watch, Watch::Whole) => {
+                "the upstream's answer was not whole in time"
+            }
             "first_content_timeout" => "the upstream's answer did not begin in time",
             "idle_timeout" => "the upstream fell silent within its answer",
             _ => "the call took longer than it may",
@@ -192,6 +208,7 @@ impl fmt::Debug for Watch {
             Self::Head => "Head",
             Self::Events(_, Some(_)) => "FirstContent",
             Self::Events(_, None) => "Events",
+            Self::Whole => "Whole",
             Self::Frames => "Frames",
         })
     }

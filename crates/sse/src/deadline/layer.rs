@@ -12,7 +12,8 @@ use super::DeadlineService;
 pub struct Deadlines {
     /// From the request to the response head. Default: 5 minutes.
     pub head: Duration,
-    /// From the request to the first content of a stream. Default: 5 minutes.
+    /// From the request to the first content of a stream, or to the end of a JSON answer. Default: 5
+    /// minutes.
     pub first_content: Duration,
     /// Between whole events, or frames of a body without events. Default: 2 minutes.
     pub idle: Duration,
@@ -43,7 +44,7 @@ impl DeadlineLayer {
         self
     }
 
-    /// Sets the time to a stream's first content. Default: 5 minutes.
+    /// Sets the time to a stream's first content or a JSON answer's end. Default: 5 minutes.
     pub fn first_content(mut self, first_content: Duration) -> Self {
         self.deadlines.first_content = first_content;
         self

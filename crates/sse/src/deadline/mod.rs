@@ -1,7 +1,7 @@
 //! Middleware that limits how long one upstream may be silent.
 //!
 //! [`DeadlineLayer`] stands directly around an upstream and runs three clocks: until the response
-//! head, until the first content of a stream, and between the events of a stream (or the frames
+//! head, until the first content, and between the events of a stream (or the frames
 //! of any other body). A [`Deadline`](tollgate_core::Deadline) in the request's extensions ends
 //! the whole call besides; nothing resets it.
 //!
@@ -31,10 +31,10 @@
 //!
 //! # What the clocks count
 //!
-//! `first_content` starts with the request and only content ends it; it concerns event streams,
-//! and before the head only calls known to ask for one. After content `idle` is reset by any whole
-//! event of the protocol, pings included; comments and blank lines do not reset it. For a body
-//! that is no event stream every frame resets it.
+//! `first_content` starts with the request and only content ends it: that of a stream, or a JSON
+//! answer that is whole. It concerns calls of which is known that they ask a model. After content
+//! `idle` is reset by any whole event of the protocol, pings included; comments and blank lines do
+//! not reset it. For a body that is no event stream every frame resets it.
 //!
 //! # When one runs out
 //!

@@ -96,14 +96,33 @@ async fn fault_08_a_stall_before_the_head_is_a_504() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_for_no_stream_has_the_whole_head_deadline() {
-    let request = || Request::post("/v1/messages").body(()).unwrap();
+async fn a_call_without_a_model_has_the_whole_head_deadline() {
+    let request = || Request::get("/v1/files").body(()).unwrap();
     let slow = asked(request(), 90, head(&SAMPLES[4], Scripted::new(["{}"]))).await;
     assert_eq!(slow.status(), 200);
     let since = Instant::now();
     let late = asked(request(), 101, head(&SAMPLES[4], Scripted::new(["{}"]))).await;
     assert_eq!((late.status().as_u16(), since.elapsed().as_secs()), (504, 100));
     assert_eq!(late.extensions().get::<Failure>().unwrap().code, Some("head_timeout"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_09_a_json_answer_is_content_when_it_is_whole() {
+    let request = || Request::post("/v1/messages").body(()).unwrap();
+    let json = || Response::builder().header("content-type", "application/json");
+    let since = Instant::now();
+    let late = asked(request(), 60, json().body(Scripted::new(["{}"])).unwrap()).await;
+    assert_eq!((late.status().as_u16(), since.elapsed().as_secs()), (504, 50));
+
+    // Whatever drips, blanks above all, puts off its end for nobody.
+    let drips = (0..99).fold(Scripted::new([]), |script, _| script.waits(9).chunk(" "));
+    let answer = asked(request(), 0, json().body(drips).unwrap()).await;
+    let (_, seconds, code) = read(answer.into_body()).await;
+    assert_eq!((seconds, code), (50, Some("first_content_timeout")));
+
+    let slow = (0..4).fold(Scripted::new([]), |script, _| script.waits(9).chunk("1"));
+    let answer = asked(request(), 0, json().body(slow).unwrap()).await;
+    assert_eq!(read(answer.into_body()).await, ("1111".to_owned(), 36, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,7 +176,8 @@ async fn whole_events_reset_the_idle_clock_and_comments_and_halves_do_not() {
 async fn frames_reset_the_idle_clock_of_other_bodies() {
     let json = || Response::builder().header("content-type", "application/json");
     let script = (0..9).fold(Scripted::new([]), |script, _| script.waits(15).chunk("["));
-    let answer = asked(SAMPLES[0].request(), 0, json().body(script.stalls()).unwrap()).await;
+    let request = Request::get("/v1/files").body(()).unwrap();
+    let answer = asked(request, 0, json().body(script.stalls()).unwrap()).await;
     let (text, seconds, code) = read(answer.into_body()).await;
     assert_eq!((text.len(), seconds, code), (9, 155, Some("idle_timeout")));
 }

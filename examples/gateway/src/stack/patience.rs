@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::Request;
-use tollgate_core::{Attempt, Deadline, Target};
+use tollgate_core::{Attempt, Call, Deadline, Target};
 use tollgate_sse::Deadlines;
 use tower::{Layer, Service};
 
@@ -19,8 +19,9 @@ use crate::state::SharedState;
 pub struct Patience {
     /// With providers of which nothing else is said.
     pub usual: Deadlines,
-    /// Until the first content where somebody else could be asked, with providers of which nothing
-    /// else is said. Default: 2 minutes; `None`: as usual.
+    /// Until the first content of a stream where somebody else could be asked, with providers of which
+    /// nothing else is said. Default: 2 minutes; `None`: as usual. A JSON answer is content when it
+    /// is whole: who thinks long is not cut short for it.
     pub with_others: Option<Duration>,
     /// How long a whole call may take.
     pub total: Option<Duration>,
@@ -46,10 +47,12 @@ impl Patience {
         &self,
         target: Option<&Target>,
         attempt: Option<&Attempt>,
+        call: Option<&Call>,
     ) -> (Deadlines, Option<Duration>) {
         let own = target.and_then(|target| self.providers.get(&target.provider));
         let (mut deadlines, total) = own.copied().unwrap_or((self.usual, None));
-        let others = attempt.is_some_and(Attempt::is_followed);
+        let others =
+            attempt.is_some_and(Attempt::is_followed) && call.is_none_or(|call| call.stream);
         if let Some(sooner) = self.with_others
             && others
             && deadlines.first_content == self.usual.first_content
@@ -94,7 +97,8 @@ impl<S> Patient<S> {
         let state = self.state.load();
         let extensions = request.extensions_mut();
         let target = extensions.get::<Arc<Target>>().map(|target| &**target);
-        let (deadlines, total) = state.patience.with(target, extensions.get::<Attempt>());
+        let (attempt, call) = (extensions.get::<Attempt>(), extensions.get::<Call>());
+        let (deadlines, total) = state.patience.with(target, attempt, call);
         // An extension is an allocation: none for what the layer does anyway.
         if deadlines != Deadlines::default() {
             extensions.insert(deadlines);
