@@ -83,13 +83,18 @@ impl Sample {
     }
 
     pub(crate) fn call(&self) -> Call {
+        self.call_for(true)
+    }
+
+    /// The call for a stream, or for the same as a whole.
+    pub(crate) fn call_for(&self, stream: bool) -> Call {
         CallFacts {
             id: CallId::random(),
             protocol: self.protocol,
             operation: Operation::Generate,
             model: Some("m".into()),
-            stream: true,
-            json_array: self.is_array(),
+            stream,
+            json_array: stream && self.is_array(),
             output_limit: None,
             candidates: 1,
             stream_usage: false,

@@ -24,6 +24,9 @@ pub enum Seen {
     Content,
     /// The upstream's own error; nothing follows it.
     Error(Box<Fault>),
+    /// The stream's last word, though its answer is not whole: whoever is shown it would take the
+    /// answer for finished.
+    Unfinished,
     /// Not what the protocol's events look like.
     Malformed,
 }

@@ -285,7 +285,7 @@ fn streams(recording: &Recording) -> Result<(), String> {
             Seen::Content => committed = true,
             Seen::Error(_) => failed = true,
             Seen::Malformed => return Err(format!("event {at} is malformed: {data}")),
-            Seen::Lifecycle => {}
+            Seen::Lifecycle | Seen::Unfinished => {}
         }
         let complete = automaton.is_complete(true);
         if complete != (oracle.is_complete() && !failed) {

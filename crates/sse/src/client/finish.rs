@@ -15,6 +15,8 @@ use crate::{Failed, Gated, GatedBody, encode_event};
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     pub(super) call: Call,
+    /// The call's body was read, not only its head.
+    pub(super) is_read: bool,
     pub(super) since: Instant,
     pub(super) settings: Settings,
 }

@@ -42,7 +42,7 @@ impl<F, B> ResponseFuture<F, B> {
     }
 
     pub(super) fn gated(future: F, client: Client) -> Self {
-        let flight = Flight::new(future, client.call.clone(), client.settings.limits);
+        let flight = Flight::new(future, &client);
         let kind = match client.early_keep_alive() {
             Some(keep) => {
                 Kind::Impatient { waiting: Some(Waiting::new(Box::pin(flight), keep, client)) }
@@ -91,14 +91,15 @@ pin_project! {
     #[project = FlightProj]
     #[derive(Debug)]
     pub(super) enum Flight<F, B> {
-        Calling { #[pin] future: F, call: Call, limits: Limits },
+        Calling { #[pin] future: F, call: Call, limits: Limits, is_read: bool },
         Gating { gate: Gate<B> },
     }
 }
 
 impl<F, B> Flight<F, B> {
-    fn new(future: F, call: Call, limits: Limits) -> Self {
-        Self::Calling { future, call, limits }
+    fn new(future: F, client: &Client) -> Self {
+        let (call, limits) = (client.call.clone(), client.settings.limits);
+        Self::Calling { future, call, limits, is_read: client.is_read }
     }
 }
 
@@ -114,9 +115,12 @@ where
         loop {
             let gate = match self.as_mut().project() {
                 FlightProj::Gating { gate } => return Pin::new(gate).poll(cx).map(Ok),
-                FlightProj::Calling { future, call, limits } => {
+                FlightProj::Calling { future, call, limits, is_read } => {
                     let response = ready!(future.poll(cx))?;
-                    Gate::with_limits(response, call, *limits)
+                    match *is_read {
+                        true => Gate::with_limits(response, call, *limits),
+                        false => Gate::of_unread(response, call, *limits),
+                    }
                 }
             };
             self.set(Self::Gating { gate });

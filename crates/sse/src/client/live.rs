@@ -16,6 +16,9 @@ use crate::{
     gate::{Stream, StreamParts},
 };
 
+/// What ends an event whose own end was left out.
+const BLANK: Bytes = Bytes::from_static(b"\n\n");
+
 /// Writes down how a stream ended; dropped before that, that the client left.
 #[derive(Debug)]
 pub(super) struct Record(Outcome);
@@ -130,6 +133,11 @@ impl<B> Live<B> {
                     self.said(*fault);
                     return false;
                 }
+                // It is not shown: its reader would stop before what follows.
+                Ok(Some(Seen::Unfinished)) => {
+                    self.broken(&StreamError::truncated());
+                    return false;
+                }
                 Ok(Some(_)) => {}
                 Err(error) => {
                     self.broken(&error);
@@ -150,8 +158,12 @@ impl<B> Live<B> {
             return;
         }
         self.release = self.stream.decoder.position();
-        let array = self.stream.decoder.framing() == Framing::JsonArray;
-        self.last_words = array.then(|| Bytes::from_static(b"]"));
+        self.last_words = match self.stream.decoder.framing() {
+            Framing::JsonArray => Some(Bytes::from_static(b"]")),
+            // Without the blank line no reader would see it.
+            Framing::Sse if self.stream.decoder.is_unterminated() => Some(BLANK),
+            Framing::Sse => None,
+        };
     }
 
     /// The stream broke, unless it had said its last word before.
@@ -166,8 +178,10 @@ impl<B> Live<B> {
     /// The body ended as it should.
     fn complete(&mut self) {
         let (seen, clean) = self.stream.finish();
-        if let Seen::Error(fault) = seen {
-            return self.said(*fault);
+        match seen {
+            Seen::Error(fault) => return self.said(*fault),
+            Seen::Unfinished => return self.broken(&StreamError::truncated()),
+            _ => {}
         }
         let complete = self.stream.automaton.is_complete(clean);
         if self.stream.decoder.is_unterminated() || (complete && clean) {
@@ -202,7 +216,7 @@ impl<B> Live<B> {
         let event = self.stream.automaton.error_event(fault, &self.id.to_string());
         match self.stream.decoder.framing() {
             Framing::Sse if self.stream.decoder.is_unterminated() => {
-                [b"\n\n".as_slice(), &encode_event(&event)].concat().into()
+                [BLANK, encode_event(&event)].concat().into()
             }
             Framing::Sse => encode_event(&event),
             Framing::JsonArray => last_element(&event.data, self.release > 0),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
-use tollgate_core::BoxError;
+use tollgate_core::{BoxError, Call};
 use tower_service::Service;
 
 use super::{ResponseFuture, SseBody, finish::Client, layer::Settings};
@@ -39,12 +39,14 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let call = call_of(&request).filter(|call| call.operation.has_model());
+        let is_read = request.extensions().get::<Call>().is_some();
         let future = self.inner.call(request);
         match call {
             None => ResponseFuture::pass(future),
             Some(call) => {
                 let since = Instant::now();
-                ResponseFuture::gated(future, Client { call, since, settings: self.settings })
+                let settings = self.settings;
+                ResponseFuture::gated(future, Client { call, is_read, since, settings })
             }
         }
     }

@@ -359,6 +359,67 @@ async fn keep_alive_before_commit_gives_up_the_status_line() {
     assert_eq!(answer.status(), 503);
 }
 
+#[tokio::test]
+async fn fault_15_the_last_word_of_an_unfinished_stream_is_not_shown() {
+    let sample = &SAMPLES[0];
+    let sent = [sample.start, sample.content].concat();
+    for last in ["data: [DONE]\n\n", "data: [DONE]"] {
+        let got = text(streamed(sample, Scripted::new([sent.as_str(), last])).await).await;
+        let got = got.replacen("\n\n\n\n", "\n\n", 1);
+        let error = broken_after(sample, &sent, &got);
+        assert_eq!(error["error"]["code"], "upstream_truncated");
+    }
+    let answer = streamed(sample, Scripted::new([sample.start, "data: [DONE]\n\n"])).await;
+    assert_eq!(answer.status(), 502, "before content it is an ordinary error");
+}
+
+#[tokio::test]
+async fn fault_14_an_error_event_without_its_blank_line_is_given_one() {
+    for sample in SAMPLES.iter().filter(|sample| !sample.is_array()) {
+        let error = sample.error.trim_end();
+        let script = Scripted::new([sample.start, sample.content, error]);
+        let got = text(streamed(sample, script).await).await;
+        assert_eq!(got, [sample.start, sample.content, error, "\n\n"].concat());
+    }
+}
+
+#[tokio::test]
+async fn fault_21_a_stream_nobody_asked_for_is_none_of_the_answers() {
+    for sample in &SAMPLES[..3] {
+        let mut request = sample.request();
+        request.extensions_mut().insert(sample.call_for(false));
+        let answer =
+            answered(SseLayer::new(), request, head(sample, Scripted::new([&*sample.whole()])));
+        assert!(answer.await.status().is_server_error(), "{}", sample.protocol);
+    }
+}
+
+#[tokio::test]
+async fn fault_21_json_that_is_no_object_is_no_answer() {
+    for (text, status) in [
+        (r#"[{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}]"#, 503),
+        (r#" [{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}]"#, 400),
+        ("[]", 500),
+        (r#"[{"candidates":[]}]"#, 500),
+        (r#""ok""#, 500),
+        ("7", 500),
+    ] {
+        let request = Request::post("/v1beta/models/m:generateContent").body(()).unwrap();
+        let answer = answered(SseLayer::new(), request, json(Scripted::new([text]))).await;
+        assert_eq!(answer.status(), status, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn fault_21_one_object_is_no_list() {
+    let sample = SAMPLES.iter().find(|sample| sample.is_array()).unwrap();
+    let object = r#"{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"STOP"}]}"#;
+    for more in ["", "}", "{}", "x"] {
+        let script = Scripted::new([&*[object, more].concat()]);
+        assert_eq!(streamed(sample, script).await.status(), 500, "{more}");
+    }
+}
+
 fn json(script: Scripted) -> Response<Scripted> {
     Response::builder().header("content-type", "application/json").body(script).unwrap()
 }

@@ -45,6 +45,11 @@ impl Elements {
         Ok(None)
     }
 
+    /// Whether the object that was read last has no array around it.
+    pub(super) fn stands_alone(&self) -> bool {
+        self.closed && !self.opened
+    }
+
     fn string(&mut self, rest: &[u8]) -> usize {
         if self.escaped {
             self.escaped = false;

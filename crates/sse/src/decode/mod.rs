@@ -147,6 +147,11 @@ impl Decoder {
         }
     }
 
+    /// Whether what was asked for as an array is an object without one around it.
+    pub(crate) fn stands_alone(&self) -> bool {
+        matches!(&self.grammar, Grammar::Array(elements) if elements.stands_alone())
+    }
+
     /// Takes in the next chunk. Whole events of the chunk before must have been taken.
     pub fn push(&mut self, chunk: Bytes) {
         debug_assert_eq!(self.at, self.chunk.len(), "events of the last chunk were not taken");

@@ -25,11 +25,12 @@ use super::{
 ///   `alt=sse`) is committed at the first event its protocol's automaton calls content; a regular
 ///   ending counts. Every event before it is validated. An error event, an event the protocol does
 ///   not have, and an end before content fail the answer.
-/// - **A JSON answer** is committed when it is whole: balanced, without a top-level error. Its
-///   frames are held as they came. Beyond [`Limits::answer`] it is committed as it stands. JSON
-///   that answers a call for a stream is passed on as JSON.
+/// - **A JSON answer** is committed when it is whole: a balanced object without a top-level error.
+///   Its frames are held as they came. Beyond [`Limits::answer`] it is committed as it stands. JSON
+///   that answers a call for a stream is passed on as JSON: `TranslateLayer` makes it one.
 /// - **An error answer** (any status that is not 2xx) is read, classified, and fails.
-/// - **Any other content type**, HTML from a CDN for instance, fails.
+/// - **Any other content type**, HTML from a CDN for instance, fails, and so does a stream nobody
+///   asked for.
 /// - **What another gate let pass** ([`Passed`]) passes at once.
 /// - Operations without a model, answers without body (204, 205) and compressed answers pass
 ///   unread.
@@ -70,11 +71,20 @@ impl<B> Gate<B> {
 
     /// Holds `response` within `limits`.
     pub fn with_limits(response: Response<B>, call: &Call, limits: Limits) -> Self {
+        Self::build(response, call, limits, true)
+    }
+
+    /// The same for a call whose body nobody has read: it may ask for a stream.
+    pub(crate) fn of_unread(response: Response<B>, call: &Call, limits: Limits) -> Self {
+        Self::build(response, call, limits, false)
+    }
+
+    fn build(response: Response<B>, call: &Call, limits: Limits, is_read: bool) -> Self {
         let (mut head, body) = response.into_parts();
         let (mut passing, mut holding, mut wrong) = (None, None, None);
         match passed(&mut head, body) {
             Ok(body) => passing = Some(body),
-            Err(body) => match Entry::of(&head, call, limits) {
+            Err(body) => match Entry::of(&head, call, limits, is_read) {
                 Entry::Hold(hold) => {
                     let body = Box::pin(body);
                     let held = Holding { hold, body, has_ended: false, trailers: None };

@@ -58,6 +58,12 @@ impl Held {
         self.frames.front().filter(|_| self.frames.len() == 1)
     }
 
+    /// The first byte that is no white space.
+    pub(super) fn first(&self) -> Option<u8> {
+        let mut bytes = self.frames.iter().flatten();
+        bytes.find(|byte| !byte.is_ascii_whitespace()).copied()
+    }
+
     /// Returns everything as one piece; copies where there are several frames.
     pub(crate) fn joined(&self) -> Bytes {
         Frames::new(self.frames.iter().cloned().collect()).joined()

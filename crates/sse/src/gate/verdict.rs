@@ -3,7 +3,7 @@ use http::{HeaderMap, StatusCode, header, response::Parts};
 use tollgate_core::{Call, Class, Failure, Protocol, Refusal, StreamError};
 use tollgate_wire::{
     Fault, Seen, dialect,
-    json::{self, Malformed, Object, Scanner},
+    json::{self, Array, Malformed, Object, Scanner},
 };
 
 use super::{Held, Limits, Sound, Stream};
@@ -83,7 +83,8 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    pub(super) fn of(head: &Parts, call: &Call, limits: Limits) -> Self {
+    /// `is_read` says that the call's body was: whether it asks for a stream is known.
+    pub(super) fn of(head: &Parts, call: &Call, limits: Limits, is_read: bool) -> Self {
         if !call.operation.has_model() {
             return Self::Pass;
         }
@@ -96,6 +97,7 @@ impl Entry {
         let array = call.json_array && call.protocol == Protocol::Gemini;
         let stream = |framing| Self::Hold(Hold::stream(framing, call, limits));
         match Media::of(&head.headers) {
+            Media::EventStream if array || (is_read && !call.stream) => Self::Wrong,
             Media::EventStream => stream(Framing::Sse),
             Media::Json | Media::Missing if array => stream(Framing::JsonArray),
             Media::Missing if call.stream => stream(Framing::Sse),
@@ -207,6 +209,9 @@ fn events(stream: &mut Stream) -> Option<Verdict> {
     loop {
         match stream.step() {
             Ok(None) => return None,
+            Ok(Some(Seen::Content)) if stream.decoder.stands_alone() => {
+                return Some(bad_answer("the upstream answered with one object, not with a list"));
+            }
             Ok(Some(seen)) => {
                 if let Some(verdict) = judge(seen) {
                     return Some(verdict);
@@ -222,6 +227,7 @@ fn judge(seen: Seen) -> Option<Verdict> {
         Seen::Lifecycle => None,
         Seen::Content => Some(Verdict::Commit),
         Seen::Error(fault) => Some(Verdict::Said(fault)),
+        Seen::Unfinished => Some(Verdict::Broken(StreamError::truncated())),
         Seen::Malformed => {
             Some(bad_answer("the upstream sent an event its protocol does not have"))
         }
@@ -246,6 +252,9 @@ fn end_of_answer(held: &Held, scanner: Scanner<fn(&str) -> bool>, call: &Call) -
     let Ok(members) = scanner.finish() else {
         return bad_answer("the upstream's answer is not whole");
     };
+    if held.first() != Some(b'{') {
+        return no_object(&held.joined(), call);
+    }
     if members.is_empty() {
         return Verdict::Commit;
     }
@@ -254,6 +263,16 @@ fn end_of_answer(held: &Held, scanner: Scanner<fn(&str) -> bool>, call: &Call) -
     let fault =
         suspect.then(|| dialect(call.protocol).error_in_answer(Object::new(&text))).flatten();
     fault.map_or(Verdict::Commit, |fault| Verdict::Said(Box::new(fault)))
+}
+
+/// An answer that is JSON, but none of any protocol's. Gemini's errors come as arrays of one.
+fn no_object(text: &[u8], call: &Call) -> Verdict {
+    let only = Array::new(text.trim_ascii()).next().and_then(Result::ok);
+    let only = only.filter(|element| element.starts_with(b"{"));
+    match only.and_then(|only| dialect(call.protocol).error_in_answer(Object::new(only))) {
+        Some(fault) => Verdict::Said(Box::new(fault)),
+        None => bad_answer("the upstream's answer is no JSON object"),
+    }
 }
 
 /// What an error answer says: what an inner layer wrote down, else what its bytes say.

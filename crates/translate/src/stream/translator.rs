@@ -103,7 +103,7 @@ impl Source {
         match self.automaton.event(event) {
             Seen::Error(fault) => return Err(fault),
             Seen::Malformed => return Err(broken("the upstream sent an event that is no JSON")),
-            Seen::Lifecycle | Seen::Content => {}
+            Seen::Lifecycle | Seen::Content | Seen::Unfinished => {}
         }
         let mut told = Told { out, reader: &self.reader, started: &mut self.started };
         self.decoder.event(name, data, &mut told)?;

@@ -24,7 +24,7 @@ fn judged(client: &Sample, seen: &Seen) -> (bool, Option<String>, bool) {
         match automaton.event(Event { name: field("event: "), data }) {
             Meaning::Content => content = true,
             Meaning::Error(fault) => error = Some(fault.message),
-            Meaning::Lifecycle => {}
+            Meaning::Lifecycle | Meaning::Unfinished => {}
             Meaning::Malformed => panic!("malformed: {event}"),
         }
     }
@@ -179,7 +179,7 @@ async fn a_stream_nobody_asked_for_is_a_failure() {
     let request = post(messages.path, messages.request);
     let seen = ask(TranslateLayer::to(chat.protocol), &server, request).await;
     assert!(seen.status.is_server_error(), "{}", seen.text());
-    assert_eq!(seen.extensions.get::<Failure>().unwrap().cause, Cause::Translator);
+    assert_eq!(seen.extensions.get::<Failure>().unwrap().cause, Cause::Upstream);
 }
 
 #[tokio::test]

@@ -86,7 +86,8 @@ impl Automaton for ChatStream {
     fn event(&mut self, event: Event<'_>) -> Seen {
         let data = event.data.trim_ascii();
         if data == b"[DONE]" {
-            return Seen::Lifecycle;
+            let whole = self.choices.all_finished();
+            return if whole { Seen::Lifecycle } else { Seen::Unfinished };
         }
         let ends = || FINISH.says_something(data) || ERROR.says_something(data);
         if self.committed && !self.several && !ends() {
@@ -191,7 +192,7 @@ mod tests {
     #[test]
     fn done_alone_finishes_nothing() {
         let mut stream = ChatStream::new(1);
-        assert_eq!(feed(&mut stream, "[DONE]"), Seen::Lifecycle);
+        assert_eq!(feed(&mut stream, "[DONE]"), Seen::Unfinished);
         assert!(!stream.is_complete(true));
         feed(&mut stream, &delta(0, r#"{"content":"x"}"#));
         feed(&mut stream, "[DONE]");
