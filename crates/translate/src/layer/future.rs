@@ -20,6 +20,7 @@ use super::{
     fetch::Fetches,
     lane::Lane,
     request::{self, Next, Ready, Refused, Sent, Waiting},
+    unstreamed::Unstreamed,
 };
 
 pin_project! {
@@ -38,8 +39,8 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<S, F, M, T, R> {
-        /// Nothing is translated.
-        Passing { #[pin] future: F },
+        /// Nothing is translated, unless a call for a stream is answered with none.
+        Passing { #[pin] future: F, unstreamed: Option<Box<Unstreamed>> },
         // Boxed: whoever needs no translation moves nothing of it.
         Translating { state: Pin<Box<State<S, F, M, T, R>>> },
     }
@@ -83,8 +84,8 @@ pin_project! {
 }
 
 impl<S: Service<Request<Body>>, M: MediaFetch, B, R> ResponseFuture<S, M, B, R> {
-    pub(super) fn passing(future: S::Future) -> Self {
-        Self { kind: Kind::Passing { future }, _body: PhantomData }
+    pub(super) fn passing(future: S::Future, unstreamed: Option<Box<Unstreamed>>) -> Self {
+        Self { kind: Kind::Passing { future, unstreamed }, _body: PhantomData }
     }
 
     pub(super) fn inspecting(
@@ -109,13 +110,21 @@ where
     type Output = Result<Response<TranslateBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
-            KindProj::Passing { future } => {
-                let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(response.map(TranslateBody::inner)))
-            }
-            KindProj::Translating { state } => state.as_mut().poll_answer(cx),
-        }
+        let mut kind = self.project().kind;
+        let (future, unstreamed) = match kind.as_mut().project() {
+            KindProj::Translating { state } => return state.as_mut().poll_answer(cx),
+            KindProj::Passing { future, unstreamed } => (future, unstreamed),
+        };
+        let response = ready!(future.poll(cx))?;
+        let limit = unstreamed.as_ref().map_or(0, |unstreamed| unstreamed.answer);
+        let sent = unstreamed.take().and_then(|unstreamed| unstreamed.sent(&response));
+        let Some(sent) = sent else {
+            return Poll::Ready(Ok(response.map(TranslateBody::inner)));
+        };
+        let mut state = Box::pin(gate(response, sent, limit));
+        let polled = state.as_mut().poll_answer(cx);
+        kind.set(Kind::Translating { state });
+        polled
     }
 }
 

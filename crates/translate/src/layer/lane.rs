@@ -24,16 +24,28 @@ pub(super) struct Lane {
 impl Lane {
     /// The lane of a request with a [`Call`]; `None` where there is nothing to translate.
     pub(super) fn of<B>(settings: &Settings, request: &Request<B>) -> Option<Self> {
+        let lane = Self::any(settings, request)?;
+        let differs = lane.to != lane.call.protocol && lane.call.operation != Operation::Other;
+        differs.then_some(lane)
+    }
+
+    fn any<B>(settings: &Settings, request: &Request<B>) -> Option<Self> {
         let extensions = request.extensions();
         let call = extensions.get::<Call>()?;
         let target = extensions.get::<Arc<Target>>();
         let to = target.map(|target| target.protocol).or(settings.to)?;
-        if to == call.protocol || call.operation == Operation::Other {
-            return None;
-        }
         let caps = target.map_or(&settings.caps, |target| &target.caps).clone();
         let policy = extensions.get::<Policy>().copied().unwrap_or(settings.policy);
         Some(Self { call: call.clone(), to, target: target.cloned(), caps, policy })
+    }
+
+    /// The lane of a call for a stream of server-sent events whose target speaks its protocol;
+    /// `None` for any other.
+    pub(super) fn of_stream<B>(settings: &Settings, request: &Request<B>) -> Option<Self> {
+        let call = request.extensions().get::<Call>()?;
+        let asks = call.stream && !call.json_array && call.operation == Operation::Generate;
+        let lane = asks.then(|| Self::any(settings, request)).flatten()?;
+        (lane.to == lane.call.protocol).then_some(lane)
     }
 
     /// Whether a request may have to be translated, as far as its head tells.

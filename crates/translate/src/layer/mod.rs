@@ -49,6 +49,11 @@
 //! ([`drop_media`](crate::Policy::drop_media)). Media at addresses the upstream cannot read are
 //! fetched by a [`MediaFetch`], if the layer has one.
 //!
+//! # Streams that are none
+//!
+//! A call for a stream that is answered with a whole answer, by an upstream of its own protocol too,
+//! gets the stream this would have been.
+//!
 //! # Errors
 //!
 //! An upstream's error has the same class, message and retry hint in the client's protocol. Until
@@ -88,6 +93,7 @@ mod lane;
 mod layer;
 mod request;
 mod service;
+mod unstreamed;
 
 pub use self::{
     body::TranslateBody,

@@ -71,6 +71,23 @@ pub(super) fn begin(lane: Lane, request: Request<Body>, fetches: bool) -> Result
     }
 }
 
+/// What a whole answer to a call for a stream, which was sent as it came, is made a stream with;
+/// `None` where the request cannot be read.
+pub(super) fn unstreamed(
+    lane: Lane,
+    uri: Uri,
+    frames: &Frames,
+    attempt: Option<Attempt>,
+) -> Option<Sent> {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.uri = uri;
+    let Read::Written(_, exchange) = read(&lane, &parts, &frames.joined(), false).ok()? else {
+        return None;
+    };
+    let (inner, warnings) = (lane.call.clone(), Warnings::default());
+    Some(Sent { lane, inner, exchange, warnings, attempt })
+}
+
 #[allow(clippy::large_enum_variant, reason = "taken apart at once, never stored")]
 enum Read {
     Written(Outgoing, Exchange),

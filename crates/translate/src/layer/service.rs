@@ -6,7 +6,10 @@ use tollgate_core::{Body, BoxError, Call};
 use tollgate_wire::Caller;
 use tower_service::Service;
 
-use super::{MediaFetch, NoFetch, ResponseFuture, TranslateBody, TranslateLayer, lane::Lane};
+use super::{
+    MediaFetch, NoFetch, ResponseFuture, TranslateBody, TranslateLayer, lane::Lane,
+    unstreamed::Unstreamed,
+};
 
 /// Service that lets clients of one protocol ask an upstream of another. See
 /// [`TranslateLayer`](super::TranslateLayer).
@@ -41,7 +44,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if !Lane::may_differ(&self.layer.settings, &request) {
-            return ResponseFuture::passing(self.inner.call(request.map(Body::untouched)));
+            let request = request.map(Body::untouched);
+            let unstreamed = Unstreamed::of(&self.layer.settings, &request);
+            return ResponseFuture::passing(self.inner.call(request), unstreamed);
         }
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);

@@ -6,7 +6,7 @@ use tollgate_core::{Attempt, Cause, Class, Ending, Failure, Protocol, StreamErro
 use tollgate_sse::SseLayer;
 use tollgate_testkit::{Answer, Script, Upstream, body_contract};
 use tollgate_translate::TranslateLayer;
-use tollgate_wire::{Automaton, Event, Seen as Meaning, dialect};
+use tollgate_wire::{Automaton, Event, Inspect, Seen as Meaning, dialect};
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use crate::samples::{SAMPLES, Sample, Seen, ask, asked, pairs, post, streamed};
@@ -169,6 +169,21 @@ async fn an_upstream_that_answers_a_call_for_a_stream_whole_is_streamed() {
         let (content, error, complete) = judged(client, &seen);
         assert!(content && complete && error.is_none(), "{pair}: {}", seen.text());
         assert!(seen.text().contains("Hello"), "{pair}: {}", seen.text());
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_of_the_same_protocol_that_answers_whole_is_streamed_too() {
+    for sample in &SAMPLES {
+        let request = post(sample.stream_path, sample.stream_request);
+        let request = Inspect::new().call(request).await.unwrap();
+        let server = Upstream::always(Answer::json(200, sample.answer));
+        let seen = ask(TranslateLayer::to(sample.protocol), &server, request).await;
+        assert_eq!(asked(&server).body(), sample.stream_request, "{}", sample.protocol);
+        assert_eq!(seen.headers[header::CONTENT_TYPE], "text/event-stream", "{}", sample.protocol);
+        let (content, error, complete) = judged(sample, &seen);
+        assert!(content && complete && error.is_none(), "{}", seen.text());
+        assert!(seen.text().contains("Hello"), "{}", seen.text());
     }
 }
 
