@@ -189,6 +189,22 @@ async fn fault_05_a_kept_connection_that_took_the_request_is_not_asked_again() {
 }
 
 #[tokio::test]
+async fn fault_05_connections_of_a_host_that_closes_them_after_each_answer_are_not_kept() {
+    let closes = || Wire::new().request().write(KEPT).request();
+    let wires = [closes(), closes(), Wire::json(200, "{}"), Wire::json(200, "{}")];
+    let server = WireServer::start(wires).await.unwrap();
+    let upstream = Upstream::new();
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        let request = post(server.addr(), "/v1/x").body(Body::from("{}")).unwrap();
+        let answer = upstream.clone().oneshot(request).await.unwrap();
+        statuses.push(answer.status().as_u16());
+        text(answer).await;
+    }
+    assert_eq!(statuses, [200, 502, 200, 502, 200, 200]);
+}
+
+#[tokio::test]
 async fn fault_06_a_broken_head_is_a_failure_that_may_have_been_sent() {
     for (wire, code) in [
         (Wire::garbage(), "upstream_protocol"),

@@ -43,6 +43,8 @@ pub(super) struct Link {
     host_header: HeaderValue,
     /// A proxy is at the other end, which wants to see whole URLs.
     is_proxied: bool,
+    /// It was kept after an answer.
+    pub(super) is_reused: bool,
     kept: Weak<Kept>,
 }
 
@@ -65,6 +67,7 @@ impl Link {
             host_header: host_header(host),
             host: host.clone(),
             is_proxied: is_proxied && host.scheme == Scheme::HTTP,
+            is_reused: false,
             kept: Arc::downgrade(kept),
         }
     }

@@ -102,6 +102,32 @@ struct Waiting {
     /// The one used last is last.
     links: Vec<(Box<Link>, Instant)>,
     shared: Shared,
+    losses: Losses,
+}
+
+/// What became of requests on connections that were kept.
+#[derive(Default)]
+struct Losses {
+    /// How many were lost since one was answered.
+    in_a_row: u32,
+    last: Option<Instant>,
+}
+
+/// How many losses in a row say that a host closes its connections after each answer, and how long
+/// that is believed of it.
+const FICKLE: (u32, Duration) = (2, Duration::from_secs(30));
+
+impl Losses {
+    fn add(&mut self) {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.last = Some(Instant::now());
+    }
+
+    /// Whether to keep no connection to this host.
+    fn are_usual(&self) -> bool {
+        let lately = self.last.is_some_and(|last| last.elapsed() < FICKLE.1);
+        self.in_a_row >= FICKLE.0 && lately
+    }
 }
 
 /// The connection that many requests share, if the host speaks HTTP/2. Locked while it is made.
@@ -140,6 +166,7 @@ impl Kept {
             // The lock is not held while the connection is looked at.
             let (mut link, since) = self.hosts().get_mut(host)?.links.pop()?;
             if since.elapsed() < self.limits.idle && link.is_open() {
+                link.is_reused = true;
                 return Some(link);
             }
         }
@@ -147,15 +174,29 @@ impl Kept {
 
     fn put(self: &Arc<Self>, link: Box<Link>) {
         let mut hosts = self.hosts();
-        let links = match hosts.get_mut(link.host()) {
-            Some(waiting) => &mut waiting.links,
-            None => &mut hosts.entry(link.host().clone()).or_default().links,
+        let Waiting { links, losses, .. } = match hosts.get_mut(link.host()) {
+            Some(waiting) => waiting,
+            None => hosts.entry(link.host().clone()).or_default(),
         };
-        if links.len() < self.limits.per_host && !self.limits.idle.is_zero() {
+        if link.is_reused {
+            losses.in_a_row = 0;
+        }
+        let wanted = links.len() < self.limits.per_host && !self.limits.idle.is_zero();
+        if wanted && !losses.are_usual() {
             links.push((link, Instant::now()));
         }
         drop(hosts);
         self.sweep();
+    }
+
+    /// A kept connection was lost with a request on it: what was kept beside it is no better.
+    fn lost(&self, host: &Host) {
+        let mut hosts = self.hosts();
+        let Some(waiting) = hosts.get_mut(host) else { return };
+        waiting.losses.add();
+        let links = std::mem::take(&mut waiting.links);
+        drop(hosts);
+        drop(links);
     }
 
     /// The place of a host's shared connection, once somebody has connected.
@@ -200,7 +241,7 @@ impl Kept {
         self.hosts().retain(|_, waiting| {
             let old = waiting.links.iter().take_while(|(_, since)| since.elapsed() >= idle).count();
             closed.extend(waiting.links.drain(..old));
-            !waiting.links.is_empty() || waiting.is_shared(idle)
+            !waiting.links.is_empty() || waiting.losses.are_usual() || waiting.is_shared(idle)
         });
     }
 }
@@ -268,7 +309,11 @@ impl<C: Connector> Pool<C> {
                 request = unsent;
                 continue;
             }
-            let error = Unanswered::Exchange(failed.into_error());
+            let error = failed.into_error();
+            if !is_fresh && !error.is_parse() {
+                self.kept.lost(&host);
+            }
+            let error = Unanswered::Exchange(error);
             request = *spare.filter(|_| error::is_unprocessed(&error)).ok_or(error)?;
             tracing::debug!("the upstream did not process the request, sending again");
             is_repeated = true;
