@@ -109,6 +109,7 @@ impl<P: Policy> Policy for Limited<P> {
 /// | class | what happens |
 /// | --- | --- |
 /// | connect, rate limit, overloaded, server error | another target, else the same after a pause |
+/// | connect, for a certificate | another target |
 /// | timeout | another target; the same only where nothing was sent |
 /// | auth, permission, quota, model unknown | another target |
 /// | conflict | the same after a pause |
@@ -178,6 +179,11 @@ impl Policy for ByClass {
     fn judge(&mut self, tried: &Tried<'_>) -> Option<Action> {
         let chosen = slot(&mut self.chosen, tried.failure.class).and_then(|slot| *slot);
         let action = chosen.unwrap_or_else(|| Self::by_class(tried));
+        // A certificate is no better the next time.
+        let action = match action {
+            Action::NextOrRetry if tried.failure.code == Some("upstream_tls") => Action::Next,
+            action => action,
+        };
         Some(match action {
             Action::Retry if tried.at_target > self.retries => Action::Stop,
             Action::NextOrRetry if tried.at_target > self.retries => Action::Next,
@@ -228,6 +234,12 @@ mod tests {
     fn what_was_not_sent_may_be_sent_again() {
         let failure = Failure::new(Class::Timeout, "late").sent(Sent::No);
         assert_eq!(judged(&mut ByClass::new(), &failure, 1), Some(Action::NextOrRetry));
+    }
+
+    #[test]
+    fn fault_03_a_certificate_is_not_tried_again() {
+        let failure = Failure::new(Class::Connect, "x").sent(Sent::No).code("upstream_tls");
+        assert_eq!(judged(&mut ByClass::new(), &failure, 1), Some(Action::Next));
     }
 
     #[test]
