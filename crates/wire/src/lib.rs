@@ -25,6 +25,7 @@ mod path;
 pub mod peek;
 mod prompt;
 mod said;
+pub mod segment;
 mod stream;
 pub mod usage;
 mod words;

@@ -5,24 +5,21 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::{Request, Uri};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tollgate_core::{Body, Call, Frames, Operation, Refusal};
 
 use crate::{
     aim::{no_model, quoted, with_path},
     json::{self, Array, Object},
+    segment,
 };
-
-/// What may not stand in a path as it is.
-const ESCAPED: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
 
 pub(super) fn aim(request: &mut Request<Body>, model: &str) -> Result<(), Refusal> {
     let name = match model.starts_with("tunedModels/") {
         true => model.to_owned(),
         false => format!("models/{model}"),
     };
-    *request.uri_mut() = renamed(request.uri(), &name).ok_or_else(no_model)?;
+    let segments = segment::each(&name)?;
+    *request.uri_mut() = renamed(request.uri(), &segments).ok_or_else(no_model)?;
     let operation = request.extensions().get::<Call>().map(|call| call.operation);
     if matches!(operation, Some(Operation::Embed | Operation::CountTokens)) {
         rename_inside(request.body_mut(), &name);
@@ -35,7 +32,6 @@ fn renamed(uri: &Uri, name: &str) -> Option<Uri> {
     let path = uri.path();
     let (head, verb) = path.rsplit_once(':')?;
     let start = resource(head)?;
-    let name = utf8_percent_encode(name, ESCAPED);
     with_path(uri, &format!("{}/{name}:{verb}", &head[..start]))
 }
 
@@ -91,9 +87,14 @@ fn span(text: &[u8], part: &[u8]) -> Range<usize> {
 mod tests {
     use super::*;
 
-    fn aimed(operation: Operation, uri: &'static str, body: &'static str) -> (String, Bytes) {
+    fn asked(operation: Operation, uri: &'static str, body: &'static str) -> Request<Body> {
         let mut request = Request::post(uri).body(Body::from(body)).unwrap();
         request.extensions_mut().insert(Call::new(tollgate_core::Protocol::Gemini, operation));
+        request
+    }
+
+    fn aimed(operation: Operation, uri: &'static str, body: &'static str) -> (String, Bytes) {
+        let mut request = asked(operation, uri, body);
         aim(&mut request, "new/m").unwrap();
         (request.uri().to_string(), request.body().frames().unwrap().joined())
     }
@@ -115,6 +116,25 @@ mod tests {
             ("/v1/models/models/v1/b:generateContent", "/v1/models/new/m:generateContent"),
         ] {
             assert_eq!(aimed(Operation::Generate, uri, "{}").0, expected);
+        }
+    }
+
+    #[test]
+    fn fault_61_a_models_name_says_nothing_else_of_the_path() {
+        let asked = || asked(Operation::Generate, "/v1beta/models/old:generateContent?a=b", "{}");
+        for (model, expected) in [
+            ("m:countTokens?x=", "m%3AcountTokens%3Fx%3D"),
+            ("m\\%2e#", "m%5C%252e%23"),
+            ("m@1/é", "m@1/%C3%A9"),
+        ] {
+            let mut request = asked();
+            aim(&mut request, model).unwrap();
+            let expected = format!("/v1beta/models/{expected}:generateContent?a=b");
+            assert_eq!(request.uri().to_string(), expected);
+        }
+        for model in ["..", "a/../b", "m\r\nx: y"] {
+            let refusal = aim(&mut asked(), model).unwrap_err();
+            assert_eq!(refusal.param.as_deref(), Some("model"), "{model:?}");
         }
     }
 
