@@ -122,10 +122,7 @@ impl Settings {
     ) -> Result<Request<B>, Refusal> {
         let (path, query) = (request.uri().path(), request.uri().query());
         let native = &path[prefix(path)..];
-        let url = transport::address(target, native, query, stream);
-        *request.uri_mut() = url.map_err(|unsafe_path| {
-            Refusal::new(Class::InvalidRequest, unsafe_path.to_string()).code("invalid_path")
-        })?;
+        *request.uri_mut() = transport::address(target, native, query, stream)?;
         headers::for_upstream(request.headers_mut());
         self.add_headers(request.headers_mut(), target);
         if let Some(value) = self.proxies.authorization(request.uri()) {

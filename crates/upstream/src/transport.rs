@@ -3,14 +3,10 @@
 //! Pure functions of a [`Target`] and a request: [`address`] forms the URL, `envelope` the body.
 
 use http::Uri;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tollgate_core::{Target, Transport};
+use tollgate_core::{Refusal, Target, Transport};
+use tollgate_wire::segment;
 
-use crate::url::{self, Unsafe};
-
-/// What a path segment may show plainly (RFC 3986 "unreserved", and `@` of Vertex's versions).
-const SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
+use crate::url;
 
 /// The operations Azure keeps per deployment; every other is the resource's.
 const PER_DEPLOYMENT: [&str; 8] = [
@@ -45,35 +41,35 @@ const PER_DEPLOYMENT: [&str; 8] = [
 /// );
 /// ```
 ///
-/// Errors: see [`Unsafe`].
+/// Errors: the path is [unsafe](url::Unsafe), or the model's name cannot stand in one.
 pub fn address(
     target: &Target,
     path: &str,
     query: Option<&str>,
     stream: bool,
-) -> Result<Uri, Unsafe> {
+) -> Result<Uri, Refusal> {
     if target.transport == Transport::Native {
-        return url::join(&target.base_url, target.protocol, path, query);
+        return Ok(url::join(&target.base_url, target.protocol, path, query)?);
     }
     url::check(path)?;
-    let model = utf8_percent_encode(&target.model, SEGMENT).to_string();
+    let model = || segment::one(&target.model);
     let (path, version) = match &target.transport {
         Transport::AzureV1 => (format!("/openai/v1{}", unversioned(path)), None),
         Transport::AzureDeployments { api_version } => {
-            (deployment(&model, unversioned(path)), Some(&**api_version))
+            (deployment(&model()?, unversioned(path)), Some(&**api_version))
         }
         Transport::VertexAnthropic { project, location } => {
-            (anthropic_on_vertex(project, location, &model, path, stream), None)
+            (anthropic_on_vertex(project, location, &model()?, path, stream), None)
         }
         Transport::VertexGemini { project, location } => {
             (gemini_on_vertex(project, location, path), None)
         }
-        Transport::BedrockInvoke { .. } => (invoke(&model, path, stream), None),
+        Transport::BedrockInvoke { .. } => (invoke(&model()?, path, stream), None),
         Transport::BedrockConverse { .. } => (path.to_owned(), None),
-        _ => return url::join(&target.base_url, target.protocol, path, query),
+        _ => return Ok(url::join(&target.base_url, target.protocol, path, query)?),
     };
     let root = url::root_without(&target.base_url, &["/openai/v1", "/openai", "/v1beta1", "/v1"]);
-    url::assemble(&target.base_url, format!("{root}{path}"), query, version)
+    Ok(url::assemble(&target.base_url, format!("{root}{path}"), query, version)?)
 }
 
 /// The address of a host that needs no configured one: Vertex AI's and Amazon Bedrock's follow from
@@ -112,8 +108,7 @@ fn deployment(model: &str, path: &str) -> String {
 }
 
 fn on_vertex(version: &str, project: &str, location: &str, publisher: &str) -> String {
-    let (project, location) =
-        (utf8_percent_encode(project, SEGMENT), utf8_percent_encode(location, SEGMENT));
+    let (project, location) = (segment::escaped(project), segment::escaped(location));
     format!("/{version}/projects/{project}/locations/{location}/publishers/{publisher}/models")
 }
 
@@ -200,9 +195,27 @@ mod tests {
     #[test]
     fn a_deployments_name_stays_one_segment() {
         let transport = Transport::AzureDeployments { api_version: "1".into() };
-        let target = at("https://n", OpenAiChat, "a/../b c", transport);
-        let expected = "/openai/deployments/a%2F..%2Fb%20c/chat/completions?api-version=1";
+        let target = at("https://n", OpenAiChat, "a/b c", transport);
+        let expected = "/openai/deployments/a%2Fb%20c/chat/completions?api-version=1";
         assert_eq!(path(&target, "/v1/chat/completions", false), expected);
+    }
+
+    #[test]
+    fn fault_61_a_model_that_climbs_goes_nowhere() {
+        let azure = Transport::AzureDeployments { api_version: "1".into() };
+        let vertex = Transport::VertexAnthropic { project: "P".into(), location: "us".into() };
+        let bedrock = Transport::BedrockInvoke { region: "us-east-1".into() };
+        for (protocol, transport, asked) in [
+            (OpenAiChat, azure, "/v1/chat/completions"),
+            (AnthropicMessages, vertex, "/v1/messages"),
+            (AnthropicMessages, bedrock, "/v1/messages"),
+        ] {
+            for model in ["..", "a/../b", "m\r\nx"] {
+                let target = at("https://n", protocol, model, transport.clone());
+                let refusal = address(&target, asked, None, false).unwrap_err();
+                assert_eq!(refusal.param.as_deref(), Some("model"), "{model}");
+            }
+        }
     }
 
     #[test]
@@ -251,6 +264,6 @@ mod tests {
     #[test]
     fn a_path_that_climbs_goes_nowhere() {
         let target = at("https://n", OpenAiChat, "d", Transport::AzureV1);
-        assert_eq!(address(&target, "/v1/../x", None, false), Err(Unsafe));
+        assert_eq!(address(&target, "/v1/../x", None, false), Err(url::Unsafe.into()));
     }
 }

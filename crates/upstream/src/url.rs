@@ -4,8 +4,8 @@ use std::{borrow::Cow, fmt};
 
 use http::{Uri, uri::PathAndQuery};
 use percent_encoding::percent_decode_str;
-use tollgate_core::Protocol;
-use tollgate_wire::credential::query_without_key;
+use tollgate_core::{Class, Protocol, Refusal};
+use tollgate_wire::{credential::query_without_key, segment::breaks_out};
 
 /// Returns the URL of `path` (the request's, without the gateway's prefix) under `base`.
 ///
@@ -74,12 +74,6 @@ pub fn check(path: &str) -> Result<(), Unsafe> {
     }
 }
 
-fn breaks_out(path: &[u8]) -> bool {
-    let climbs = |segment: &[u8]| segment == b"." || segment == b"..";
-    let split = |byte: &u8| matches!(byte, b'/' | b'\\');
-    path.iter().any(u8::is_ascii_control) || path.contains(&b'.') && path.split(split).any(climbs)
-}
-
 /// The path does not begin with `/`, holds a control character, or a segment `.` or `..`, written
 /// plainly or percent-encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +86,12 @@ impl fmt::Display for Unsafe {
 }
 
 impl std::error::Error for Unsafe {}
+
+impl From<Unsafe> for Refusal {
+    fn from(path: Unsafe) -> Self {
+        Self::new(Class::InvalidRequest, path.to_string()).code("invalid_path")
+    }
+}
 
 fn relative<'a>(root: &str, protocol: Protocol, path: &'a str) -> &'a str {
     let first = path[1..].find('/').map_or(path, |at| &path[..=at]);
