@@ -600,6 +600,33 @@ async fn fault_61_a_models_name_stays_within_its_part_of_the_path() {
 }
 
 #[tokio::test]
+async fn fault_61_a_models_name_in_a_body_says_nothing_else_of_the_path() {
+    let upstream = Upstream::always(Answer::json(200, "{}"));
+    let (address, _guard) = upstream.clone().serve().await.expect("a free port");
+    let state = state(Protocol::Gemini, &format!("http://{address}"), &[]);
+    let gateway = Setup::new(state).start().await;
+    let ask = async |model: &str| {
+        let message = serde_json::json!({"role": "user", "content": "Hi"});
+        let body = serde_json::json!({"model": model, "messages": [message]}).to_string();
+        gateway.raw(post((CHAT.0, &body))).await
+    };
+    for model in ["m:countTokens?x=", "m:batchEmbedContents#", "m?key=1", "m%2e", "é"] {
+        ask(&format!("upstream/{model}")).await;
+        let sent = upstream.received().pop().expect("sent").uri;
+        let (name, verb) = sent.path().rsplit_once(':').expect("a verb");
+        assert_eq!((verb, sent.query()), ("generateContent", None), "{sent}");
+        assert!(!name.contains([':', '#']), "{sent}");
+    }
+    let before = upstream.received().len();
+    for model in ["upstream/..", "upstream/../x", "upstream/m\r\nx: y"] {
+        let seen = ask(model).await;
+        assert!(seen.starts_with("HTTP/1.1 400"), "{seen}");
+        assert!(seen.contains(r#""param":"model""#), "{seen}");
+    }
+    assert_eq!(upstream.received().len(), before);
+}
+
+#[tokio::test]
 async fn http2_without_tls_is_served_where_a_client_begins_with_it() {
     let (state, _upstream) = chat(Upstream::always(whole())).await;
     let gateway = Setup::new(state).start().await;

@@ -5,9 +5,9 @@
 
 use bytes::BytesMut;
 use serde_json::{Value, json};
-use tollgate_core::{Caps, Class, Protocol};
+use tollgate_core::{Caps, Class, Protocol, Refusal};
 use tollgate_sse::{Decoder, Framing};
-use tollgate_translate::{Exchange, Incoming, Onto, StreamTranslator, Translator};
+use tollgate_translate::{Exchange, Incoming, Kind, Onto, Outgoing, StreamTranslator, Translator};
 use tollgate_wire::Fault;
 
 use Protocol::{AnthropicMessages, Gemini, OpenAiChat, OpenAiResponses};
@@ -64,6 +64,45 @@ fn call(arguments: &str) -> Value {
     delta(
         json!({"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": function}]}),
     )
+}
+
+fn sent(kind: Kind, model: &str) -> Result<Outgoing, Refusal> {
+    let body = match kind {
+        Kind::Embed => r#"{"model":"m","input":"Hi"}"#,
+        _ => r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}"#,
+    };
+    let from = if kind == Kind::Count { AnthropicMessages } else { OpenAiChat };
+    let caps = Caps::default();
+    let onto = Onto::new(model, &caps);
+    let sent =
+        Translator::new(from, Gemini).kind(kind).request(&Incoming::new(body.as_bytes()), &onto);
+    sent.map(|(outgoing, _)| outgoing)
+}
+
+#[test]
+fn fault_61_a_models_name_says_nothing_else_of_geminis_path() {
+    for (kind, verb) in [
+        (Kind::Generate, "generateContent"),
+        (Kind::Count, "countTokens"),
+        (Kind::Embed, "batchEmbedContents"),
+    ] {
+        for (model, expected) in [
+            ("publishers/google/models/m@1", "publishers/google/models/m@1"),
+            ("models/m", "models/m"),
+            ("m:countTokens?x=", "m%3AcountTokens%3Fx%3D"),
+            ("m:batchEmbedContents#", "m%3AbatchEmbedContents%23"),
+            ("m?key=1", "m%3Fkey%3D1"),
+            ("m%2e é", "m%252e%20%C3%A9"),
+        ] {
+            let path = sent(kind, model).unwrap().path;
+            assert_eq!(path, format!("/v1beta/models/{expected}:{verb}"));
+        }
+        for model in ["..", "../x", "m\r\nx: y", "m\0"] {
+            let refusal = sent(kind, model).unwrap_err();
+            assert_eq!(refusal.class, Class::InvalidRequest);
+            assert_eq!(refusal.param.as_deref(), Some("model"), "{model:?}");
+        }
+    }
 }
 
 #[test]

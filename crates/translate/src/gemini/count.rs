@@ -32,6 +32,5 @@ pub(super) fn write(
     let mut request = Object::new().with("model", format!("models/{}", onto.model));
     request.0.extend(write::prompt(c, onto, report)?.0);
     let body = Object::new().with("generateContentRequest", request);
-    let path = format!("/v1beta/models/{}:countTokens", onto.model);
-    Ok(Outgoing::new(path, Json::from(body).to_bytes()))
+    Ok(Outgoing::new(super::path(onto, "countTokens")?, Json::from(body).to_bytes()))
 }

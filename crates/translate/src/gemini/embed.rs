@@ -1,6 +1,6 @@
 //! Embeddings, both ways.
 
-use tollgate_core::Protocol;
+use tollgate_core::{Protocol, Refusal};
 use tollgate_wire::Fault;
 
 use crate::{
@@ -74,7 +74,7 @@ pub(super) fn write_request(
     request: &EmbedRequest,
     onto: &Onto<'_>,
     report: &mut Report,
-) -> Outgoing {
+) -> Result<Outgoing, Refusal> {
     if request.user.is_some() {
         report.path(Code::DroppedField, "user");
     }
@@ -93,7 +93,7 @@ pub(super) fn write_request(
     };
     let requests: Vec<_> = request.inputs.iter().map(one).collect();
     let body = Json::from(Object::new().with("requests", requests)).to_bytes();
-    Outgoing::new(format!("/v1beta/models/{}:batchEmbedContents", onto.model), body)
+    Ok(Outgoing::new(super::path(onto, "batchEmbedContents")?, body))
 }
 
 pub(super) fn read_answer(body: &[u8]) -> Result<EmbedAnswer, Fault> {

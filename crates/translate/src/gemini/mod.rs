@@ -16,7 +16,7 @@ mod usage;
 mod write;
 
 use tollgate_core::{Caps, Protocol, Refusal};
-use tollgate_wire::{Fault, ModelCard};
+use tollgate_wire::{Fault, ModelCard, segment};
 
 use crate::{
     answers,
@@ -165,7 +165,7 @@ impl Codec for Gemini {
         onto: &Onto<'_>,
         report: &mut Report,
     ) -> Result<Outgoing, Refusal> {
-        Ok(embed::write_request(request, onto, report))
+        embed::write_request(request, onto, report)
     }
 
     fn decode_embedded(&self, body: &[u8]) -> Result<EmbedAnswer, Fault> {
@@ -182,6 +182,11 @@ impl Codec for Gemini {
             models.filter(|list| list.is_array()).ok_or_else(|| answers::unreadable(body))?;
         Ok(models.elements().filter_map(card).collect())
     }
+}
+
+/// The path at which a model is asked for `verb`.
+fn path(onto: &Onto<'_>, verb: &str) -> Result<String, Refusal> {
+    Ok(format!("/v1beta/models/{}:{verb}", segment::each(onto.model)?))
 }
 
 fn card(node: Node<'_>) -> Option<ModelCard> {

@@ -52,7 +52,7 @@ pub(super) fn request(
     let restore = super::NAMES.restore(c, report);
     let streams = c.stream.on == Some(true);
     let verb = if streams { "streamGenerateContent" } else { "generateContent" };
-    let path = format!("/v1beta/models/{}:{verb}", onto.model);
+    let path = super::path(onto, verb)?;
     let query = if streams { "alt=sse" } else { "" };
     Ok(Outgoing { query, restore, ..Outgoing::new(path, Json::from(body).to_bytes()) })
 }
