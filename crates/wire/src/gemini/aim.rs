@@ -35,11 +35,12 @@ fn renamed(uri: &Uri, name: &str) -> Option<Uri> {
     with_path(uri, &format!("{}/{name}:{verb}", &head[..start]))
 }
 
-/// Where the slash before a model's resource name stands: behind the version.
+/// Where the slash before a model's resource name stands: behind the version, which is the first
+/// that looks like one. Another belongs to the name.
 fn resource(head: &str) -> Option<usize> {
     let directory = ["/models/", "/tunedModels/"].iter().filter_map(|dir| head.find(dir)).min();
-    let version = ["/v1beta/", "/v1/"].iter().filter_map(|v| Some(head.rfind(v)? + v.len() - 1));
-    match version.max() {
+    let version = ["/v1beta/", "/v1/"].iter().filter_map(|v| Some(head.find(v)? + v.len() - 1));
+    match version.min() {
         // A name without a directory of its own may have one inside.
         Some(end) if directory.is_none_or(|at| at > end) => Some(end),
         _ => directory,
@@ -113,6 +114,8 @@ mod tests {
                 "/gemini/v1beta/models/new/m:generateContent",
             ),
             ("/v1beta/a/models/b:generateContent", "/v1beta/models/new/m:generateContent"),
+            ("/v1beta/a/v1/b:generateContent", "/v1beta/models/new/m:generateContent"),
+            ("/v1beta/a/tunedModels/v1/b:generateContent", "/v1beta/models/new/m:generateContent"),
             ("/v1/models/models/v1/b:generateContent", "/v1/models/new/m:generateContent"),
         ] {
             assert_eq!(aimed(Operation::Generate, uri, "{}").0, expected);
