@@ -61,10 +61,18 @@ fn look_for(method: &Method, path: &str, headers: &HeaderMap) -> Option<Located>
         Some(Located { protocol, route, prefix })
     });
     let first = found.next()?;
+    if first.route.operation == Operation::GetModel && is_called(&path[prefix..], protocols) {
+        return None;
+    }
     if dialect(first.protocol).claims(headers) {
         return Some(first);
     }
     Some(found.find(|other| dialect(other.protocol).claims(headers)).unwrap_or(first))
+}
+
+/// Whether somebody's model is called at this path. It names a verb too, and describes nothing.
+fn is_called(path: &str, protocols: &[Protocol]) -> bool {
+    protocols.iter().any(|&protocol| dialect(protocol).route(&Method::POST, path).is_some())
 }
 
 /// Returns how many bytes of a path are a prefix of ours (`/openai`, `/anthropic`, `/gemini`), also
@@ -152,6 +160,17 @@ mod tests {
         assert_eq!(located.protocol, Protocol::Gemini);
         assert_eq!(located.route.operation, Operation::Generate);
         assert_eq!(located.route.model.as_deref(), Some("g"));
+    }
+
+    #[test]
+    fn a_path_with_a_verb_describes_no_model() {
+        for path in ["/v1beta/models/g:generateContent", "/v1/models/g:countTokens"] {
+            for header in [None, Some("x-goog-api-key")] {
+                assert_eq!(located(&Method::GET, path, header), None, "{path}");
+            }
+        }
+        let located = located(&Method::GET, "/v1beta/models/qwen3:8b", None).unwrap();
+        assert_eq!(located.route.model.as_deref(), Some("qwen3:8b"));
     }
 
     #[test]
