@@ -219,6 +219,7 @@ async fn what_is_nobodys_is_404_in_the_protocol_of_its_prefix_and_a_wrong_method
         ("/openai/v1/nothing", (false, false, true)),
         ("/anthropic/v1/nothing", (true, false, true)),
         ("/gemini/v1beta/nothing", (false, true, false)),
+        ("/v1beta/models/x:frobnicate", (false, true, false)),
     ] {
         let answered = gateway.ask(gateway.key(), Method::POST, path, "{}").await;
         assert_eq!(answered.status, 404, "{path}");
@@ -226,12 +227,17 @@ async fn what_is_nobodys_is_404_in_the_protocol_of_its_prefix_and_a_wrong_method
     }
     for (method, path, allowed) in [
         (Method::GET, CHAT, "POST"),
+        (Method::GET, "/v1beta/models/gemini/p2:generateContent", "POST"),
+        (Method::POST, "/v1beta/models/x", "GET"),
         (Method::POST, "/v1/spend", "GET"),
         (Method::DELETE, "/status/targets", "GET"),
     ] {
         let answered = gateway.ask(gateway.key(), method, path, "").await;
         assert_eq!(answered.status, 405, "{path}");
         assert_eq!(answered.headers["allow"], allowed, "{path}");
+        if path.starts_with("/v1beta/") {
+            assert!(answered.json()["error"]["status"].is_string(), "{}", answered.text);
+        }
     }
 }
 

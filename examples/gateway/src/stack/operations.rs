@@ -179,11 +179,15 @@ fn json(body: Bytes) -> Response<Bytes> {
     response
 }
 
-/// Answers what nobody knows: 405 where the path exists for another method, else 404.
+/// Answers what nobody knows: 405 where the path exists for another method, else 404. A model may
+/// have a colon in its name, but to whoever does not ask to see it a verb begins there.
 fn nobodys<B>(caller: Caller, request: &Request<B>) -> Response<Bytes> {
     let (method, path) = (request.method(), request.uri().path());
     let ours = method != Method::GET && Own::at(path).is_some();
-    let known = |m: &Method| locate(m, path, request.headers()).is_some();
+    let known = |m: &Method| {
+        let located = locate(m, path, request.headers());
+        located.is_some_and(|l| l.route.operation != Operation::GetModel || !path.contains(':'))
+    };
     let others = [Method::GET, Method::POST];
     let allowed = others.iter().find(|m| (ours && *m == Method::GET) || known(m));
     let refusal = Refusal::new(Class::NotFound, format!("no such route: {method} {path}"));
