@@ -1,7 +1,7 @@
 use std::{convert::Infallible, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
@@ -527,6 +527,19 @@ async fn an_error_answer_about_our_credential_or_in_html_is_rendered_anew() {
     let answer = answered(SseLayer::new(), SAMPLES[2].request(), error(503, "<h1>no</h1>")).await;
     let got: Value = serde_json::from_str(&text(answer).await).unwrap();
     assert_eq!(got["type"], "error");
+}
+
+#[tokio::test]
+async fn an_error_that_is_rendered_anew_keeps_the_upstreams_request_id() {
+    for (sample, name) in [(&SAMPLES[0], "x-request-id"), (&SAMPLES[2], "request-id")] {
+        for (status, body) in [(401, "{\"error\":{}}"), (402, "{\"error\":{}}"), (503, "<h1>")] {
+            let mut response = error(status, body);
+            response.headers_mut().insert(name, HeaderValue::from_static("req_upstream"));
+            let answer = answered(SseLayer::new(), sample.request(), response).await;
+            assert_eq!(answer.headers().get_all(name).iter().count(), 1);
+            assert_eq!(answer.headers()[name], "req_upstream", "{status}");
+        }
+    }
 }
 
 #[tokio::test]

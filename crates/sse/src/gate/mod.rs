@@ -8,9 +8,9 @@ mod sound;
 mod verdict;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, response::Parts};
+use http::{HeaderName, HeaderValue, Response, response::Parts};
 use tollgate_core::{Cause, Failure, Frames, Origin, Refusal};
-use tollgate_wire::{Caller, Fault, ORIGIN};
+use tollgate_wire::{Caller, Fault, ORIGIN, dialect};
 
 pub use self::{body::GatedBody, future::Gate, passed::Passed, sound::Sound, verdict::Media};
 pub(crate) use self::{
@@ -85,7 +85,7 @@ impl Failed {
     ///
     /// What an inner layer refused stays as it was rendered, and the upstream's own JSON too unless
     /// it speaks of the gateway's credential or quota; anything else is rendered in the caller's
-    /// protocol. The [`Failure`] travels along, and that the answer needs no second rendering.
+    /// protocol, with the upstream's request id. The [`Failure`] travels along, and that the answer needs no second rendering.
     pub fn into_response(self, caller: Caller) -> Response<Bytes> {
         let is_rendered = self.refusal().is_some() || self.is_rendered();
         let is_upstreams_own = !is_rendered && self.is_forwardable() && !self.fault.is_ours();
@@ -103,6 +103,11 @@ impl Failed {
             return Response::from_parts(head, body.joined());
         }
         let mut response = caller.answer(&fault.hiding_ours());
+        let id = HeaderName::from_static(dialect(caller.protocol).request_id_header());
+        // The upstream's own id says more than ours, which the edge shows anyway.
+        if let Some(theirs) = head.headers.remove(&id) {
+            response.headers_mut().insert(id, theirs);
+        }
         *response.extensions_mut() = head.extensions;
         response
     }
