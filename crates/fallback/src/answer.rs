@@ -2,9 +2,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header::RETRY_AFTER};
-use tollgate_core::{Cause, Class, Ejection, Failure, Refusal, Sent};
+use tollgate_core::{Cause, Class, Ejection, Failure, Origin, Refusal, Sent};
 use tollgate_sse::Failed;
-use tollgate_wire::Caller;
+use tollgate_wire::{Caller, Fault};
 
 /// What a failed attempt left.
 #[derive(Debug)]
@@ -102,14 +102,23 @@ pub(crate) fn set_aside(
             let message = "every upstream for this model is at its limit";
             caller.refuse(Refusal::new(Class::RateLimit, message).retry_after(after))
         }
-        class @ (Class::Auth | Class::Permission | Class::Quota) => caller.fail(
-            Failure::new(class, "every upstream for this model is set aside")
-                .cause(Cause::Credential)
-                .sent(Sent::No)
-                .retry_after(after),
-        ),
+        class @ (Class::Auth | Class::Permission | Class::Quota) => {
+            let failure = Failure::new(class, "every upstream for this model is set aside");
+            unasked(failure.cause(Cause::Credential).sent(Sent::No).retry_after(after), caller)
+        }
         _ => caller.refuse(unavailable().retry_after(after)),
     }
+}
+
+/// Says what became of our credential at earlier calls. Nobody was asked in this one, so it is the
+/// gateway that says so, which a gate further out must know too.
+fn unasked(failure: Failure, caller: Caller) -> Response<Bytes> {
+    let mut fault = Fault::from(&failure).hiding_ours();
+    fault.origin = Origin::Gateway;
+    let mut response = caller.answer(&fault);
+    response.extensions_mut().insert(failure);
+    response.extensions_mut().insert(fault);
+    response
 }
 
 fn unavailable() -> Refusal {

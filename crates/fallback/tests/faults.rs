@@ -311,10 +311,12 @@ async fn fault_25_all_credentials_rejected_is_a_502_that_hides_them() {
         let upstream = Upstream::always(status(code));
         let layer = FallbackLayer::new(Board::new());
         let service = stack(SseLayer::new(), &layer, &upstream);
-        for _ in 0..2 {
+        // The second time nobody is asked: it is not an upstream that answers.
+        for origin in ["upstream", "gateway"] {
             let seen = ask(service.clone(), lane.request(&["a", "b"])).await;
             assert_eq!(seen.status, 502, "{lane:?} {}", seen.body);
             assert!(seen.body.contains("upstream_auth"), "{}", seen.body);
+            assert_eq!(seen.headers["x-tollgate-origin"], origin, "{lane:?}");
         }
         assert_eq!(asked(&upstream), ["a", "b"], "not asked again for a while");
     }

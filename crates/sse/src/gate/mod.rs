@@ -9,7 +9,7 @@ mod verdict;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, response::Parts};
-use tollgate_core::{Cause, Failure, Frames, Origin, Refusal};
+use tollgate_core::{Cause, Failure, Frames, Refusal};
 use tollgate_wire::{Caller, Fault, ORIGIN, dialect};
 
 pub use self::{body::GatedBody, future::Gate, passed::Passed, sound::Sound, verdict::Media};
@@ -88,7 +88,7 @@ impl Failed {
     /// protocol, with the upstream's request id. The [`Failure`] travels along, and that the answer needs no second rendering.
     pub fn into_response(self, caller: Caller) -> Response<Bytes> {
         let is_rendered = self.refusal().is_some() || self.is_rendered();
-        let is_upstreams_own = !is_rendered && self.is_forwardable() && !self.fault.is_ours();
+        let is_forwarded = !is_rendered && self.is_forwardable() && !self.fault.is_ours();
         let Self { fault, failure, mut head, body, .. } = self;
         let facts = &mut head.extensions;
         facts.insert(Passed::failed());
@@ -97,9 +97,9 @@ impl Failed {
         }
         facts.insert(failure);
         facts.insert(fault.clone());
-        if is_upstreams_own {
-            let upstream = HeaderValue::from_static(Origin::Upstream.as_str());
-            head.headers.insert(ORIGIN, upstream);
+        if is_forwarded {
+            let origin = HeaderValue::from_static(fault.origin.as_str());
+            head.headers.insert(ORIGIN, origin);
             return Response::from_parts(head, body.joined());
         }
         let mut response = caller.answer(&fault.hiding_ours());
