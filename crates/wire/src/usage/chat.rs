@@ -377,6 +377,41 @@ mod tests {
     }
 
     #[test]
+    fn a_cost_below_nothing_or_beyond_reason_is_not_believed() {
+        for (provider, cost) in [
+            ("openrouter", r#""cost":-5"#),
+            ("openrouter", r#""cost":1e12"#),
+            ("openrouter", r#""cost":"1e25""#),
+            ("openrouter", r#""cost":1000000"#),
+            ("openrouter", r#""cost":0,"cost_details":{"upstream_inference_cost":-0.1}"#),
+            ("perplexity", r#""cost":{"total_cost":-0.5}"#),
+            ("xai", r#""cost_in_usd_ticks":-123"#),
+            ("xai", r#""cost_in_usd_ticks":10000000000000000"#),
+        ] {
+            let usage = format!(
+                r#"{{"usage":{{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,{cost}}}}}"#
+            );
+            let usage = read(provider, &usage);
+            assert_eq!(usage.quality, Quality::Inconsistent, "{cost}");
+            let told = usage.reported.cost.or(usage.reported.upstream_cost);
+            assert!(told.is_none_or(|told| told == "0"), "{cost}");
+            assert_eq!(usage.prompt.text, Some(100), "{cost}");
+        }
+    }
+
+    #[test]
+    fn a_cost_of_nothing_is_a_fact() {
+        for (provider, cost) in [("openrouter", r#""cost":0"#), ("xai", r#""cost_in_usd_ticks":0"#)] {
+            let usage = read(
+                provider,
+                &format!(r#"{{"usage":{{"prompt_tokens":1,"completion_tokens":2,{cost}}}}}"#),
+            );
+            assert_eq!(usage.reported.cost.as_deref(), Some("0"));
+            assert_eq!(usage.quality, Quality::Exact);
+        }
+    }
+
+    #[test]
     fn a_cache_told_twice_is_counted_once() {
         let usage = read(
             "deepseek",

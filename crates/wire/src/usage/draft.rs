@@ -15,6 +15,12 @@ pub(super) struct Draft {
     pub(super) doubt: Doubt,
 }
 
+/// No answer costs as many dollars; a bill of that much is none.
+const DOLLARS: f64 = 1e6;
+
+/// So many of xAI's ticks are a dollar.
+const TICKS: f64 = 1e10;
+
 /// The members in which a host tells its own bill.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bill<'a> {
@@ -135,18 +141,31 @@ impl Draft {
         }
         let [upstream] = pick_in(bill.details, ["upstream_inference_cost"]);
         let (cost, unit) = match kind {
-            Cost::Dollars => (decimal(bill.cost), Some("usd")),
-            Cost::Total => (decimal(pick_in(bill.cost, ["total_cost"])[0]), Some("usd")),
-            Cost::Ticks => (decimal(bill.ticks), Some("usd_ticks")),
+            Cost::Dollars => (self.amount(bill.cost, DOLLARS), Some("usd")),
+            Cost::Total => {
+                let [total] = pick_in(bill.cost, ["total_cost"]);
+                (self.amount(total, DOLLARS), Some("usd"))
+            }
+            Cost::Ticks => (self.amount(bill.ticks, DOLLARS * TICKS), Some("usd_ticks")),
             Cost::Unknown => (decimal(bill.cost), None),
         };
         self.usage.reported = Reported {
             cost_unit: unit.filter(|_| cost.is_some()).map(str::to_owned),
             cost,
-            upstream_cost: decimal(upstream),
+            upstream_cost: self.amount(upstream, DOLLARS),
             byok: bill.byok.and_then(json::boolean),
             ..std::mem::take(&mut self.usage.reported)
         };
+    }
+
+    /// Reads an amount of money. One below nothing, or of `limit` and more, is doubted and as good
+    /// as absent: the table's price counts then.
+    fn amount(&mut self, value: Option<&[u8]>, limit: f64) -> Option<String> {
+        let text = decimal(value)?;
+        // Only to compare; what is kept is the text.
+        let is_likely = text.parse().is_ok_and(|amount| (0.0..limit).contains(&amount));
+        self.doubt.unless(is_likely);
+        is_likely.then_some(text)
     }
 
     /// Adds the counts of another usage of the same model.
