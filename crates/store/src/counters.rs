@@ -23,8 +23,8 @@ pub struct Counters {
     pub replayed: u64,
     /// Charges that could be kept nowhere.
     pub lost: u64,
-    /// Answers of a strict store let go before their charge was safe: nothing could be written for
-    /// longer than [`Options::patience`](crate::Options::patience).
+    /// Answers of a strict store let go before their charge was safe: it could not be written for as
+    /// long as [`Options::patience`](crate::Options::patience).
     pub released: u64,
     /// Torn records found at the end of the journal and cut off.
     pub torn: u64,
@@ -42,6 +42,7 @@ pub(crate) struct Counts {
     pub(crate) lost: AtomicU64,
     pub(crate) released: AtomicU64,
     told_lost: Seldom,
+    told_released: Seldom,
     told_failed: Seldom,
 }
 
@@ -50,6 +51,13 @@ impl Counts {
         let lost = add(&self.lost, charges);
         if self.told_lost.due() {
             tracing::error!(lost, %why, "charges are lost: neither database nor journal takes them");
+        }
+    }
+
+    pub(crate) fn release(&self, answers: usize) {
+        let released = add(&self.released, answers);
+        if self.told_released.due() {
+            tracing::error!(released, "answers end before their charges are safe");
         }
     }
 

@@ -55,9 +55,9 @@ impl Options {
         self
     }
 
-    /// Sets how long an answer waits in [`Durability::Strict`] while neither the file nor the
-    /// journal can be written. It then ends without its charge being safe, which is logged and
-    /// counted in [`Counters::released`](crate::Counters::released). Default: 10 s.
+    /// Sets how long an answer waits in [`Durability::Strict`] at most, whatever keeps its charge
+    /// from the disk: neither the file nor the journal can be written, or a write does not return.
+    /// It then ends without its charge being safe, which is logged and counted in [`Counters::released`](crate::Counters::released). Default: 10 s.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self

@@ -69,6 +69,7 @@ impl Measures {
         gauge!("tollgate_charges_written_total").set(counters.written as f64);
         gauge!("tollgate_charges_journaled_total").set(counters.journaled as f64);
         gauge!("tollgate_charges_lost_total").set(counters.lost as f64);
+        gauge!("tollgate_charges_released_total").set(counters.released as f64);
         gauge!("tollgate_charges_waiting").set(counters.behind as f64);
     }
 }

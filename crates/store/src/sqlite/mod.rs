@@ -4,6 +4,7 @@ mod batch;
 mod database;
 mod keys;
 mod migrate;
+mod patience;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use self::migrate::{Migration, pending};
 use self::{
     database::Database,
     keys::Keys,
+    patience::Patience,
     read::Reader,
     writer::{Entries, Entry, Spill, Writer},
 };
@@ -63,6 +65,8 @@ pub struct SqliteStore(Arc<Shared>);
 
 struct Shared {
     path: PathBuf,
+    /// `None` where nobody waits: a batched store.
+    patience: Option<Arc<Patience>>,
     durability: Durability,
     queue: Arc<Entries>,
     spill: Arc<Entries>,
@@ -86,8 +90,13 @@ impl SqliteStore {
         let counts = Arc::new(Counts::default());
         add(&counts.replayed, journal.replay(&mut database)?);
         let keys = Keys::open(path)?;
+        let patience = match durability {
+            Durability::Batched => None,
+            Durability::Strict => Some(Arc::new(Patience::new(patience, counts.clone()))),
+        };
         let shared = Shared {
             path: path.to_owned(),
+            patience,
             durability,
             queue: Arc::new(Queue::new(queue)),
             spill: Arc::new(Queue::new(SPILL)),
@@ -96,7 +105,7 @@ impl SqliteStore {
             reader: Reader::new(path),
             keys,
         };
-        shared.start(database, patience).map_err(|e| StoreError::file(path, e))?;
+        shared.start(database).map_err(|e| StoreError::file(path, e))?;
         Ok(Self(Arc::new(shared)))
     }
 
@@ -218,20 +227,20 @@ impl fmt::Debug for SqliteStore {
 }
 
 impl Shared {
-    fn start(&self, database: Database, patience: Duration) -> io::Result<()> {
+    fn start(&self, database: Database) -> io::Result<()> {
         let writer = Writer {
             queue: self.queue.clone(),
             journal: self.journal.clone(),
             counts: self.counts.clone(),
             database,
             durability: self.durability,
-            patience,
         };
         let spill = Spill {
             queue: self.spill.clone(),
             journal: self.journal.clone(),
             counts: self.counts.clone(),
         };
+        self.patience.as_ref().map_or(Ok(()), Patience::watch)?;
         thread::Builder::new().name("tollgate-store".into()).spawn(move || writer.run())?;
         thread::Builder::new().name("tollgate-journal".into()).spawn(move || spill.run())?;
         Ok(())
@@ -250,6 +259,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.close(PARTING);
+        self.patience.iter().for_each(|patience| patience.close());
     }
 }
 
@@ -258,19 +268,14 @@ impl Ledger for SqliteStore {
 
     fn record(&self, charge: Charge) -> Recording {
         let shared = &self.0;
-        let (safe, recording) = match shared.durability {
-            Durability::Batched => (None, Recording(None)),
-            Durability::Strict => {
-                let (safe, waiting) = oneshot::channel();
-                (Some(safe), Recording(Some(waiting)))
-            }
-        };
-        let entry = Entry { packed: Box::new(Packed::of(charge)), safe };
+        let held = shared.patience.as_ref().map(|patience| patience.hold());
+        let (hold, waiting) = held.unzip();
+        let entry = Entry { packed: Box::new(Packed::of(charge)), _hold: hold };
         let spilled = shared.queue.put(entry).or_else(|entry| shared.spill.put(entry));
         if spilled.is_err() {
             shared.counts.lose(1, &"the queue is full");
         }
-        recording
+        Recording(waiting)
     }
 }
 
@@ -280,7 +285,8 @@ impl KeyStore for SqliteStore {
     }
 }
 
-/// Completes when a charge is on the disk; at once in a batched store.
+/// Completes when a charge is on the disk, or [`Options::patience`] is over; at once in a batched
+/// store.
 #[derive(Debug)]
 #[must_use = "dropped, nobody waits; the charge is recorded all the same"]
 pub struct Recording(Option<oneshot::Receiver<()>>);

@@ -207,6 +207,57 @@ fn fault_43_a_strict_answer_ends_when_patience_does_and_that_is_counted() {
     assert_eq!((attempts(&store), store.counters().lost), (1, 0), "late, but not lost");
 }
 
+/// Records charges one by one while nothing can be written, and sees each answer end.
+fn all_are_released(store: &SqliteStore, charges: u64) {
+    let mut cx = Context::from_waker(Waker::noop());
+    for count in 1..=charges {
+        let mut recording = pin!(store.record(usual()));
+        eventually(|| store.counters().released == count);
+        assert!(recording.as_mut().poll(&mut cx).is_ready());
+    }
+    assert_eq!((attempts(store), store.counters().lost), (0, 0));
+}
+
+#[test]
+fn fault_43_a_full_disk_releases_answers_whose_charges_are_still_in_the_queue() {
+    let (place, broken) = (Place::new(), Arc::new(AtomicBool::new(true)));
+    let patience = Duration::from_millis(20);
+    let options = failing(&broken).durability(Durability::Strict).patience(patience);
+    let store = place.open(options);
+    fs::create_dir(place.journal()).unwrap();
+    all_are_released(&store, 3);
+    broken.store(false, SeqCst);
+    assert!(store.flush(LONG));
+    assert_eq!((attempts(&store), store.counters().lost), (3, 0));
+}
+
+#[test]
+fn fault_43_a_disk_that_never_returns_releases_answers_too() {
+    let (place, stall) = (Place::new(), Arc::new(Mutex::new(())));
+    let patience = Duration::from_millis(20);
+    let store = place.open(stalling(&stall).durability(Durability::Strict).patience(patience));
+    let stalled = stall.lock().unwrap();
+    all_are_released(&store, 3);
+    drop(stalled);
+    assert!(store.flush(LONG));
+    assert_eq!((attempts(&store), store.counters().lost), (3, 0));
+}
+
+#[test]
+fn an_answer_nobody_waits_for_is_not_counted_as_released() {
+    let (place, stall) = (Place::new(), Arc::new(Mutex::new(())));
+    let patience = Duration::from_millis(20);
+    let store = place.open(stalling(&stall).durability(Durability::Strict).patience(patience));
+    let stalled = stall.lock().unwrap();
+    record(&store, 3);
+    let mut last = pin!(store.record(usual()));
+    let mut cx = Context::from_waker(Waker::noop());
+    eventually(|| store.counters().released > 0);
+    assert!(last.as_mut().poll(&mut cx).is_ready());
+    assert_eq!(store.counters().released, 1);
+    drop(stalled);
+}
+
 #[test]
 fn charges_are_lost_only_when_queue_and_journal_are_full_and_they_are_counted() {
     let (place, stall) = (Place::new(), Arc::new(Mutex::new(())));

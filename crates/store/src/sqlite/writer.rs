@@ -1,13 +1,6 @@
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
 
-use tokio::sync::oneshot;
-
-use super::database::Database;
+use super::{database::Database, patience::Hold};
 use crate::{
     Durability,
     counters::{Counts, add},
@@ -22,11 +15,11 @@ const GATHER: Duration = Duration::from_millis(100);
 /// While neither database nor journal can be written.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// A charge and who waits for it. Dropped: nobody waits any longer.
+/// A charge, and what holds the answer that waits for it. Dropped: nobody waits any longer.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) packed: Box<Packed>,
-    pub(super) safe: Option<oneshot::Sender<()>>,
+    pub(super) _hold: Option<Hold>,
 }
 
 impl Entry {
@@ -45,7 +38,6 @@ pub(super) struct Writer {
     pub(super) counts: Arc<Counts>,
     pub(super) database: Database,
     pub(super) durability: Durability,
-    pub(super) patience: Duration,
 }
 
 impl Writer {
@@ -79,7 +71,8 @@ impl Writer {
             let count = chunk.len();
             // Of what is told twice the first stays first.
             chunk.make_contiguous().sort_by_key(|entry| entry.packed.identity());
-            self.keep(chunk);
+            self.keep(&chunk);
+            drop(chunk);
             self.queue.kept(count);
             if self.durability == Durability::Strict {
                 self.queue.safe();
@@ -88,19 +81,12 @@ impl Writer {
     }
 
     /// Keeps charges in the database or else in the journal; while neither takes them, in memory.
-    fn keep(&mut self, mut entries: VecDeque<Entry>) {
-        let began = Instant::now();
-        while let Err(why) = self.try_keep(&entries) {
+    fn keep(&mut self, entries: &VecDeque<Entry>) {
+        while let Err(why) = self.try_keep(entries) {
             if self.queue.is_closed() {
                 return self.counts.lose(entries.len(), &why);
             }
-            if began.elapsed() >= self.patience {
-                self.release(&mut entries, &why);
-            }
             thread::sleep(RETRY);
-        }
-        for safe in entries.into_iter().filter_map(|entry| entry.safe) {
-            let _ = safe.send(());
         }
     }
 
@@ -119,15 +105,6 @@ impl Writer {
         self.journal.append(rows)?;
         add(&self.counts.journaled, entries.len());
         Ok(())
-    }
-
-    /// Lets answers end whose charge is not safe: they have waited for long enough.
-    fn release(&self, entries: &mut VecDeque<Entry>, why: &std::io::Error) {
-        let waiting = entries.iter_mut().filter_map(|entry| entry.safe.take()).count();
-        if waiting > 0 {
-            let released = add(&self.counts.released, waiting);
-            tracing::error!(released, %why, "answers end before their charges are safe");
-        }
     }
 
     fn sync(&mut self) {
@@ -172,8 +149,9 @@ impl Spill {
             let taken = self.queue.take(Duration::from_secs(3600), Duration::ZERO);
             let count = taken.items.len();
             if count > 0 {
-                self.keep(taken.items);
+                self.keep(&taken.items);
             }
+            drop(taken.items);
             self.queue.kept(count);
             self.queue.safe();
             if taken.closed && count == 0 {
@@ -182,13 +160,10 @@ impl Spill {
         }
     }
 
-    fn keep(&self, entries: VecDeque<Entry>) {
+    fn keep(&self, entries: &VecDeque<Entry>) {
         match self.journal.append(entries.iter().map(Entry::row)) {
             Ok(()) => {
                 add(&self.counts.journaled, entries.len());
-                for safe in entries.into_iter().filter_map(|entry| entry.safe) {
-                    let _ = safe.send(());
-                }
             }
             Err(e) => self.counts.lose(entries.len(), &e),
         }
