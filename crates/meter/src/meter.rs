@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use memchr::memmem;
-use tollgate_core::{Call, Class, Frames, Operation, Protocol, Quality, StreamError, Usage};
+use tollgate_core::{
+    Call, Class, Frames, InTokens, Operation, OutTokens, Protocol, Quality, StreamError, Usage,
+};
 use tollgate_sse::{Decoder, Framing, Media, Sound, Tail};
 use tollgate_wire::{
     Automaton, Seen, dialect,
@@ -27,6 +29,7 @@ pub(crate) struct Undo {
 /// Reads usage from an answer's bytes, and says which bytes leave.
 pub(crate) struct Meter {
     protocol: Protocol,
+    operation: Operation,
     reader: Reader,
     forwarded: Forwarded,
     /// What was told, once a JSON answer is whole.
@@ -74,7 +77,7 @@ impl Meter {
             })),
         };
         let (reader, forwarded) = (Reader::new(profile), Forwarded::new(protocol));
-        Some(Self { protocol, reader, forwarded, told: None, kind })
+        Some(Self { protocol, operation: call.operation, reader, forwarded, told: None, kind })
     }
 
     /// Whether the answer comes in events.
@@ -158,27 +161,39 @@ impl Meter {
         self.is_complete() && self.reader.so_far(true).quality == Quality::Exact
     }
 
-    /// What an answer used that ended so: as it told, else estimated from what went by. `None` for
-    /// one that failed before it said anything.
+    /// What an answer used that ended so: as it told, what it left out estimated from what went by.
+    /// `None` for one that failed before it said anything.
     pub(crate) fn usage(&mut self, ending: Ending, sent: impl FnOnce() -> Sent) -> Option<Usage> {
         let complete = ending == Ending::Complete;
-        if let Some(told) = self.told.take().filter(|_| complete) {
-            return Some(told);
-        }
-        let told = self.reader.so_far(complete);
+        let told = self.told.take().filter(|_| complete);
+        let told = told.unwrap_or_else(|| self.reader.so_far(complete));
         let absent = told.quality == Quality::Absent;
         if absent && matches!(ending, Ending::Failed(_)) && !self.has_begun() {
             return None;
         }
+        if self.is_enough(&told) {
+            return Some(told);
+        }
         if let Kind::Whole(whole) = &mut self.kind
-            && absent
+            && !tells_output(&told)
         {
             whole.count(&mut self.forwarded);
         }
-        if matches!(told.quality, Quality::Exact | Quality::Inconsistent) {
-            return Some(told);
-        }
-        Some(self.forwarded.estimate(told, &sent()))
+        Some(match self.reader.is_final(complete) {
+            true => self.forwarded.complete(told, &sent()),
+            false => self.forwarded.estimate(told, &sent()),
+        })
+    }
+
+    /// Whether nothing is left to estimate.
+    fn is_enough(&self, told: &Usage) -> bool {
+        let reported = matches!(told.quality, Quality::Exact | Quality::Inconsistent);
+        reported
+            && match self.operation {
+                Operation::Generate => tells_prompt(told) && tells_output(told),
+                Operation::Embed => tells_prompt(told),
+                _ => true,
+            }
     }
 
     /// Whether any of the answer proper went by.
@@ -204,6 +219,14 @@ impl Meter {
             });
         }
     }
+}
+
+fn tells_prompt(usage: &Usage) -> bool {
+    usage.prompt != InTokens::default()
+}
+
+fn tells_output(usage: &Usage) -> bool {
+    usage.output != OutTokens::default()
 }
 
 /// A JSON answer: its frames, kept for an estimate, and held where the cost goes into them.
@@ -340,7 +363,9 @@ impl Events {
                 Told::Nothing => self.cut.release(upto, to.out),
                 Told::Usage => {
                     let event = self.cut.joined(upto);
-                    let cost = cost(&to.reader.so_far(true));
+                    let told = Some(to.reader.so_far(true));
+                    let whole = told.filter(|told| tells_prompt(told) && tells_output(told));
+                    let cost = whole.and_then(|told| cost(&told));
                     to.out.push_back(match cost {
                         Some(cost) => with_cost(&event, &cost),
                         None => event,

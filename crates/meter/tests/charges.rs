@@ -452,6 +452,60 @@ async fn absurd_usage_is_marked_and_never_panics() {
     }
 }
 
+/// What is charged for a JSON answer of eleven bytes of text with this usage, asked for in a body of
+/// 35 bytes.
+async fn charged(spoken: &common::Spoken, member: &str, usage: &str) -> (u64, u64, Quality) {
+    let text = match spoken.protocol {
+        Protocol::OpenAiChat => r#""choices":[{"message":{"content":"Hello there"}}]"#,
+        Protocol::AnthropicMessages => r#""content":[{"type":"text","text":"Hello there"}]"#,
+        _ => r#""candidates":[{"content":{"parts":[{"text":"Hello there"}]}}]"#,
+    };
+    let bench = Bench::new(spoken, Answer::json(200, format!("{{{text},\"{member}\":{usage}}}")));
+    let (_, charge) = bench.whole(post(spoken.path, format!("{:35}", r#"{"model":"m"}"#))).await;
+    assert!(charge.cost.is_some(), "{usage}");
+    (charge.usage.prompt_total(), charge.usage.output_total(), charge.usage.quality)
+}
+
+#[tokio::test]
+async fn a_usage_without_its_prompt_is_not_a_prompt_without_a_price() {
+    for (spoken, member, usage) in [
+        (CHAT, "usage", r#"{"completion_tokens":5}"#),
+        (MESSAGES, "usage", r#"{"output_tokens":5}"#),
+        (GEMINI, "usageMetadata", r#"{"candidatesTokenCount":5}"#),
+    ] {
+        let (prompt, output, quality) = charged(&spoken, member, usage).await;
+        assert!(prompt > 0 && output == 5, "{usage}: {prompt} {output}");
+        assert_eq!(quality, Quality::Estimated, "{usage}");
+    }
+}
+
+#[tokio::test]
+async fn counts_that_are_none_are_estimated_and_marked() {
+    for usage in [
+        r#"{"prompt_tokens":1e18,"completion_tokens":5}"#,
+        r#"{"prompt_tokens":-100,"completion_tokens":5}"#,
+        r#"{"prompt_tokens":{},"completion_tokens":"five"}"#,
+    ] {
+        let (prompt, output, quality) = charged(&CHAT, "usage", usage).await;
+        assert!(prompt > 0 && (4..=5).contains(&output), "{usage}: {prompt} {output}");
+        assert_eq!(quality, Quality::Inconsistent, "{usage}");
+    }
+}
+
+#[tokio::test]
+async fn a_total_shows_what_was_left_out_of_it() {
+    let left_out = [
+        (CHAT, "usage", r#"{"completion_tokens":5,"total_tokens":15}"#, Quality::Exact),
+        (CHAT, "usage", r#"{"prompt_tokens":10,"total_tokens":15}"#, Quality::Exact),
+        (GEMINI, "usageMetadata", r#"{"candidatesTokenCount":5,"totalTokenCount":15}"#, Quality::Exact),
+    ];
+    for (spoken, member, usage, quality) in left_out {
+        assert_eq!(charged(&spoken, member, usage).await, (10, 5, quality), "{usage}");
+    }
+    let alone = charged(&CHAT, "usage", r#"{"total_tokens":15}"#).await;
+    assert_eq!(alone, (15, 4, Quality::Estimated), "the larger reading");
+}
+
 #[tokio::test]
 async fn usage_that_repeats_counts_once() {
     let usage = CHAT.events[4];

@@ -170,6 +170,22 @@ impl Counts {
         plus(self.prompt, self.completion).unwrap_or(0)
     }
 
+    /// What is absent, and the total shows. Some embedding hosts tell the total alone.
+    fn fill(&mut self, profile: &Profile) {
+        let adds_up = matches!(profile.reasoning, Reasoning::Inside | Reasoning::Apart);
+        match (self.prompt, self.completion) {
+            (None, None) => self.prompt = self.total,
+            (None, Some(_)) if adds_up => self.prompt = self.rest(),
+            (Some(_), None) if adds_up => self.completion = self.rest().filter(|rest| *rest > 0),
+            _ => {}
+        }
+    }
+
+    /// What the total has more than the parts.
+    fn rest(&self) -> Option<u64> {
+        self.total?.checked_sub(self.parts())
+    }
+
     /// Whether the total is the sum of the parts and of something that is told and no part.
     fn total_is_parts_and(&self, more: Option<u64>) -> bool {
         let more = more.filter(|more| *more > 0);
@@ -188,10 +204,7 @@ fn draft(profile: &Profile, object: &[u8]) -> Draft {
         total: doubt.take(wire.total),
         reasoning: either(doubt.take(output.reasoning), doubt.take(wire.reasoning)),
     };
-    // Some embedding hosts tell the total alone.
-    if counts.prompt.is_none() && counts.completion.is_none() {
-        counts.prompt = counts.total;
-    }
+    counts.fill(profile);
     draft.usage.citation = draft.doubt.take(wire.citation);
     draft.total(counts.total);
     counts.prompt = plus(counts.prompt, audio_beside(&mut draft, profile, input, &counts));
@@ -271,7 +284,7 @@ fn output_side(draft: &mut Draft, profile: &Profile, details: &Output, counts: &
 /// fits, the larger reading counts: reasoning beside the completion.
 fn reasoning_is_inside(draft: &mut Draft, profile: &Profile, counts: &mut Counts) -> bool {
     if profile.reasoning == Reasoning::Rest && counts.reasoning.is_none() {
-        counts.reasoning = counts.total.and_then(|total| total.checked_sub(counts.parts()));
+        counts.reasoning = counts.rest();
         draft.doubt.unless(counts.reasoning.is_some() || counts.total.is_none());
         return false;
     }
@@ -428,7 +441,7 @@ mod tests {
         for (told, expected) in [
             (r#""prompt_tokens":-1,"prompt_tokens":"7""#, (7, 2, Quality::Exact)),
             (r#""prompt_tokens":9,"prompt_tokens":7.5"#, (8, 2, Quality::Inconsistent)),
-            (r#""prompt_tokens":9,"prompt_tokens":null"#, (0, 2, Quality::Exact)),
+            (r#""prompt_tokens":9,"prompt_tokens":null"#, (0, 2, Quality::Partial)),
             (r#""prompt_tokens":1099511627776"#, (0, 2, Quality::Inconsistent)),
             (r#""prompt_tokens":999999999999"#, (999_999_999_999, 2, Quality::Exact)),
         ] {

@@ -29,6 +29,13 @@ pub struct Sent {
     pub hidden_reasoning: u64,
 }
 
+impl Sent {
+    /// The prompt by its size, in tokens.
+    fn input(&self) -> u64 {
+        Amount { narrow: self.input_bytes, wide: 0 }.tokens()
+    }
+}
+
 /// Counts what is forwarded, for answers that end before they tell their usage.
 ///
 /// Text, calls of tools and visible reasoning are counted, not what stands around them. Nothing is
@@ -160,8 +167,7 @@ impl Forwarded {
         }
         let mut usage = told;
         if !tells_input(&usage) {
-            let input = Amount { narrow: sent.input_bytes, wide: 0 };
-            usage.prompt = InTokens { text: Some(input.tokens()), ..InTokens::default() };
+            usage.prompt.text = Some(sent.input());
         }
         let (visible, reasoning) = self.output(sent);
         usage.method = Some(METHOD.to_owned());
@@ -175,6 +181,48 @@ impl Forwarded {
         }
         usage.quality = Quality::Estimated;
         usage
+    }
+
+    /// Fills in what the host's last word ([`Reader::is_final`]) leaves out, or tells in numbers that
+    /// are none: the prompt, the output.
+    ///
+    /// What was told stays, and so does [`Quality::Inconsistent`]. A whole report is returned as it
+    /// is, and one without output of an answer that said nothing.
+    ///
+    /// [`Reader::is_final`]: super::Reader::is_final
+    pub fn complete(&self, told: Usage, sent: &Sent) -> Usage {
+        let mut usage = told;
+        let lacks_prompt = usage.prompt == InTokens::default();
+        if lacks_prompt {
+            usage.prompt.text = Some(sent.input().saturating_sub(usage.prompt_total()));
+        }
+        let method = match usage.output == OutTokens::default() {
+            true => self.fill_output(&mut usage, sent),
+            false => None,
+        };
+        let method = method.or(Some(METHOD).filter(|_| lacks_prompt));
+        if method.is_some() && usage.quality != Quality::Inconsistent {
+            usage.quality = Quality::Estimated;
+        }
+        usage.method = method.map(str::to_owned).or(usage.method);
+        usage
+    }
+
+    /// Adds an estimate of the output; returns how it was made, if there was any output.
+    fn fill_output(&self, usage: &mut Usage, sent: &Sent) -> Option<&'static str> {
+        let (visible, estimated) = self.output(sent);
+        let input = usage.prompt_total().saturating_add(usage.tool_in.unwrap_or(0));
+        let total = usage.reported.total_tokens;
+        // The total leaves no place for what nobody saw.
+        let is_all = visible == 0 && total.is_some_and(|total| total <= input);
+        let reasoning = usage.reasoning.unwrap_or(if is_all { 0 } else { estimated });
+        if visible.saturating_add(reasoning) == 0 {
+            return None;
+        }
+        let unseen = usage.reasoning.is_none() && self.reasoning == Amount::default();
+        usage.output.text = Some(visible);
+        usage.reasoning = Some(reasoning).filter(|reasoning| *reasoning > 0);
+        Some(if unseen && reasoning > 0 { UNSEEN } else { METHOD })
     }
 
     /// Visible tokens and reasoning, within what was allowed.
@@ -427,6 +475,46 @@ mod tests {
         assert_eq!(estimate(None, 50).reasoning, Some(50));
         assert_eq!(estimate(Some(120), 50).output_total(), 120);
         assert_eq!(estimate(Some(30), 50).output_total(), 30);
+    }
+
+    #[test]
+    fn what_a_last_report_leaves_out_is_filled_in() {
+        let forwarded = Forwarded {
+            text: Amount { narrow: 35, wide: 0 },
+            ..Forwarded::new(Protocol::OpenAiChat)
+        };
+        let sent = Sent { input_bytes: 70, hidden_reasoning: 9, ..Sent::default() };
+        let counted = |usage: Usage| {
+            let usage = forwarded.complete(usage, &sent);
+            (usage.prompt_total(), usage.output_total(), usage.quality)
+        };
+        let mut told = Usage::default();
+        told.quality = Quality::Partial;
+        told.output.text = Some(5);
+        assert_eq!(counted(told.clone()), (20, 5, Quality::Estimated));
+        told.read.text = Some(8);
+        assert_eq!(counted(told.clone()), (20, 5, Quality::Estimated), "cached is part of it");
+        told.quality = Quality::Inconsistent;
+        assert_eq!(counted(told.clone()), (20, 5, Quality::Inconsistent));
+        told.output.text = None;
+        told.prompt.text = Some(1);
+        assert_eq!(counted(told.clone()), (9, 19, Quality::Inconsistent));
+        told.output.text = Some(0);
+        told.quality = Quality::Exact;
+        assert_eq!(counted(told), (9, 0, Quality::Exact), "nothing is a fact");
+    }
+
+    #[test]
+    fn a_total_that_is_the_prompt_leaves_no_unseen_output() {
+        let silent = Forwarded::new(Protocol::OpenAiChat);
+        let sent = Sent { hidden_reasoning: 9, ..Sent::default() };
+        let mut told = Usage::default();
+        told.quality = Quality::Exact;
+        told.prompt.text = Some(10);
+        told.reported.total_tokens = Some(10);
+        assert_eq!(silent.complete(told.clone(), &sent), told);
+        told.reported.total_tokens = None;
+        assert_eq!(silent.complete(told, &sent).output_total(), 9);
     }
 
     #[test]

@@ -109,6 +109,9 @@ fn draft(object: &[u8]) -> Draft {
     draft.usage.tool_in = doubt.count(tools);
     let total = doubt.count(total);
     draft.total(total);
+    let output = plus(candidates, thoughts);
+    // What is absent, and the total shows.
+    let prompt = prompt.or_else(|| total?.checked_sub(plus(output, draft.usage.tool_in)?));
     prompt_side(&mut draft, object, prompt, cached);
     output_side(&mut draft, object, prompt, candidates, thoughts);
     served(&mut draft, object);
@@ -142,16 +145,18 @@ fn output_side(
 ) {
     let [details] = spelled(object, [("candidatesTokensDetails", "candidates_tokens_details")]);
     let InTokens { image, audio, video, .. } = modalities(details, &mut draft.doubt);
-    let visible = plus(plus(prompt, candidates), draft.usage.tool_in).unwrap_or(0);
     let total = draft.usage.reported.total_tokens;
+    let others = plus(plus(prompt, draft.usage.tool_in), thoughts);
+    let rest = total.filter(|_| prompt.is_some()).and_then(|total| total.checked_sub(others?));
+    // A turn that stops while thinking has no candidates.
+    let candidates = candidates.or(rest).or(thoughts.map(|_| 0));
+    let visible = plus(plus(prompt, candidates), draft.usage.tool_in).unwrap_or(0);
     let inside = thoughts.is_some_and(|thoughts| {
         thoughts > 0 && total == Some(visible) && thoughts <= candidates.unwrap_or(0)
     });
     if !inside {
         draft.expect_total(visible.saturating_add(thoughts.unwrap_or(0)));
     }
-    // A turn that stops while thinking has no candidates.
-    let candidates = candidates.or(thoughts.or(total).map(|_| 0));
     draft.output(candidates, OutTokens { text: None, image, audio, video }, thoughts, inside);
 }
 

@@ -141,12 +141,19 @@ impl Reader {
     /// Returns what was told so far.
     ///
     /// `complete` says that nothing more will be told: the answer ended as it should. A stream that
-    /// only ever told its beginning (Anthropic's `message_start`) is [`Quality::Partial`] even so.
+    /// only ever told its beginning (Anthropic's `message_start`) is [`Quality::Partial`] even so, and
+    /// so is a report that leaves the prompt out.
     pub fn so_far(&self, complete: bool) -> Usage {
         match self.profile.family().draft(&self.profile, &self.told) {
             Some(draft) => self.usage(draft, complete),
             None => self.usage(Draft::default(), complete),
         }
+    }
+
+    /// Whether what was told is the last word of the host: [`Forwarded::complete`] fills in what it
+    /// leaves out. `complete` says that the answer ended as it should.
+    pub fn is_final(&self, complete: bool) -> bool {
+        !self.told.provisional && (complete || self.told.ended)
     }
 
     /// Returns what was told. `complete` says that the answer ended as it should.
@@ -190,8 +197,9 @@ impl Reader {
         let mut usage = draft.usage;
         usage.quality = match () {
             () if says_nothing(&usage) && !doubted => Quality::Absent,
-            () if told.provisional || !(complete || told.ended) => Quality::Partial,
+            () if !self.is_final(complete) => Quality::Partial,
             () if doubted => Quality::Inconsistent,
+            () if lacks_prompt(&usage) => Quality::Partial,
             () => Quality::Exact,
         };
         let (own, seen) = (&mut usage.served, &told.served);
@@ -201,6 +209,15 @@ impl Reader {
         usage.raw = told.raw();
         usage
     }
+}
+
+/// Whether tokens are told that came of a prompt, and of the prompt nothing is.
+fn lacks_prompt(usage: &Usage) -> bool {
+    let told = usage.output != OutTokens::default()
+        || usage.read != InTokens::default()
+        || !usage.write.is_empty()
+        || usage.reasoning.is_some();
+    told && usage.prompt == InTokens::default()
 }
 
 /// Whether there is nothing in it that could be charged.
