@@ -497,7 +497,12 @@ async fn a_total_shows_what_was_left_out_of_it() {
     let left_out = [
         (CHAT, "usage", r#"{"completion_tokens":5,"total_tokens":15}"#, Quality::Exact),
         (CHAT, "usage", r#"{"prompt_tokens":10,"total_tokens":15}"#, Quality::Exact),
-        (GEMINI, "usageMetadata", r#"{"candidatesTokenCount":5,"totalTokenCount":15}"#, Quality::Exact),
+        (
+            GEMINI,
+            "usageMetadata",
+            r#"{"candidatesTokenCount":5,"totalTokenCount":15}"#,
+            Quality::Exact,
+        ),
     ];
     for (spoken, member, usage, quality) in left_out {
         assert_eq!(charged(&spoken, member, usage).await, (10, 5, quality), "{usage}");
@@ -524,6 +529,16 @@ async fn a_stream_that_tells_nothing_is_estimated() {
     assert_eq!(charge.ending, Ending::Complete);
     assert!(estimated(&charge));
     assert_eq!(charge.usage.output_total(), 4);
+}
+
+#[tokio::test]
+async fn an_estimated_stream_is_billed_at_the_model_its_chunks_name() {
+    let chunk = r#"data: {"model":"served","choices":[{"index":0,"delta":{"content":"Hello"}}]}"#;
+    let text = format!("{chunk}\n\n{chunk}\n\n");
+    let bench = Bench::new(&CHAT, Answer::sse(Script::new(text)));
+    let (_, charge) = bench.whole(CHAT.asking_stream()).await;
+    assert!(estimated(&charge));
+    assert_eq!(charge.usage.served.model.as_deref(), Some("served"));
 }
 
 #[tokio::test]

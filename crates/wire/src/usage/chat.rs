@@ -15,6 +15,7 @@ use crate::{
 };
 
 static USAGE: Word = Word::new("\"usage\"");
+static TIER: Word = Word::new("\"service_tier\"");
 
 /// The last usage object replaces all before it.
 #[derive(Debug)]
@@ -43,6 +44,15 @@ impl Family for Chat {
             // The chunk that only tells usage is the last one.
             b"choices" => told.ended |= json::is_blank(value),
             _ => {}
+        }
+    }
+
+    fn served(&self, event: &[u8], told: &mut Told) {
+        let wants_tier = told.served.tier.is_none() && TIER.says_something(event);
+        if wants_tier || told.wants_model(event) {
+            let [model, tier] = pick(event, ["model", "service_tier"]);
+            model.into_iter().for_each(|model| told.model(model));
+            tier.into_iter().for_each(|tier| told.tier(tier));
         }
     }
 
@@ -343,7 +353,10 @@ fn divide(draft: &mut Draft, profile: &Profile, breakdown: &[u8]) {
 mod tests {
     use tollgate_core::{Protocol, Quality, Usage};
 
-    use crate::usage::{Profile, Reader};
+    use crate::{
+        Event,
+        usage::{Profile, Reader},
+    };
 
     fn read(provider: &str, answer: &str) -> Usage {
         let mut reader = Reader::new(Profile::of(Protocol::OpenAiChat, provider));
@@ -387,6 +400,28 @@ mod tests {
         assert_eq!((usage.prompt.text, usage.prompt.audio), (Some(9), Some(375)));
         assert_eq!(usage.units.get("audio_seconds").map(String::as_str), Some("3"));
         assert_eq!(usage.quality, Quality::Exact);
+    }
+
+    #[test]
+    fn the_model_and_the_tier_of_earlier_chunks_are_kept() {
+        let served = |chunks: &[&str], complete| {
+            let mut reader = Reader::new(Profile::of(Protocol::OpenAiChat, "openai"));
+            for data in chunks {
+                reader.event(Event { name: None, data: data.as_bytes() });
+            }
+            let usage = reader.finish(complete);
+            (usage.served.model, usage.served.tier, usage.quality)
+        };
+        let chunks = [
+            r#"{"model":"","choices":[],"usage":null}"#,
+            r#"{"model":"small","service_tier":null,"choices":[{"delta":{"content":"a"}}]}"#,
+            r#"{"model":"small","service_tier":"flex","choices":[{"delta":{"content":"b"}}]}"#,
+            r#"{"choices":[{"delta":{"content":"{\"model\":\"other\"}"}}]}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+        ];
+        let (small, flex) = (Some("small".to_owned()), Some("flex".to_owned()));
+        assert_eq!(served(&chunks[..4], false), (small.clone(), flex.clone(), Quality::Absent));
+        assert_eq!(served(&chunks, true), (small, flex, Quality::Exact));
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub(super) trait Family: fmt::Debug + Sync {
         }
     }
 
+    /// Reads how it is served off an event that tells no usage: the last one may never come.
+    fn served(&self, _event: &[u8], _told: &mut Told) {}
+
     /// Makes what was told disjoint; `None` where nothing was.
     fn draft(&self, profile: &Profile, told: &Told) -> Option<Draft>;
 }

@@ -56,6 +56,14 @@ impl Family for Messages {
         }
     }
 
+    fn served(&self, event: &[u8], told: &mut Told) {
+        if told.wants_model(event) {
+            let [message] = pick(event, ["message"]);
+            let [model] = pick_in(message, ["model"]);
+            model.into_iter().for_each(|model| told.model(model));
+        }
+    }
+
     fn draft(&self, profile: &Profile, told: &Told) -> Option<Draft> {
         let merged = &told.merged;
         if !merged.told {

@@ -87,12 +87,14 @@ impl Reader {
 
     /// Reads the next event of a stream, or the next element of Gemini's array.
     ///
-    /// One that tells nothing costs a search for a word, and no memory. Returns whether this one was
-    /// worth more.
+    /// One that tells nothing costs a search for a word or two, and no memory. Returns whether this
+    /// one was worth more. The model that serves is read off the first event that names it.
     pub fn event(&mut self, event: Event<'_>) -> bool {
-        let may_tell = self.profile.family().may_tell(event.data);
-        if may_tell {
-            self.object(event.data);
+        let family = self.profile.family();
+        let may_tell = family.may_tell(event.data);
+        match may_tell {
+            true => self.object(event.data),
+            false => family.served(event.data, &mut self.told),
         }
         may_tell
     }

@@ -52,6 +52,14 @@ impl Family for Responses {
         }
     }
 
+    fn served(&self, event: &[u8], told: &mut Told) {
+        if told.wants_model(event) {
+            let [response] = pick(event, ["response"]);
+            let [model] = pick_in(response, ["model"]);
+            model.into_iter().for_each(|model| told.model(model));
+        }
+    }
+
     fn draft(&self, profile: &Profile, told: &Told) -> Option<Draft> {
         let object = told.last.get()?;
         let mut draft = draft(profile, object);

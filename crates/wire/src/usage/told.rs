@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tollgate_core::ServedAs;
 
 use super::{draft::Draft, messages::Merged};
-use crate::json;
+use crate::{json, words::Word};
 
 /// No honest usage object is larger, and no more than this is kept of what was sent.
 pub(super) const RAW_LIMIT: usize = 64 << 10;
@@ -16,6 +16,8 @@ const QUERY_LIMIT: usize = 1000;
 
 /// No name of a model or tier is longer, in bytes; of a query no more is compared.
 const NAME_LIMIT: usize = 512;
+
+static MODEL: Word = Word::new("\"model\"");
 
 /// Everything remembered between events. Bounded, whatever is sent.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +45,11 @@ pub(super) struct Told {
 impl Told {
     pub(super) fn model(&mut self, value: &[u8]) {
         set(&mut self.served.model, value);
+    }
+
+    /// Whether an event should be asked for the model: none has named it.
+    pub(super) fn wants_model(&self, event: &[u8]) -> bool {
+        self.served.model.is_none() && MODEL.says_something(event)
     }
 
     pub(super) fn tier(&mut self, value: &[u8]) {
