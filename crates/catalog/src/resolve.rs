@@ -69,9 +69,14 @@ pub(crate) fn resolve(
     }
     resolved.tier(tiers, prompt, marks);
     resolved.served(model, usage, occasion, period.is_some(), marks);
+    resolved.cache_read(model);
     resolved.multiply(marks);
     resolved
 }
+
+/// Providers that charge for cached tokens this part of the input's rate where a model lists no rate
+/// of its own: their rule goes before the chain that ends at the input.
+const CACHE_READS: [(&str, Decimal); 1] = [("fireworks", Decimal::from_parts(5, 0, 0, false, 1))];
 
 impl Resolved {
     fn off_peak(&mut self, catalogue: &Catalogue, model: &Model, at: Option<u64>) {
@@ -80,6 +85,19 @@ impl Resolved {
         if !peak {
             self.rates.overlay(&off.rates);
             self.off_peak = true;
+        }
+    }
+
+    fn cache_read(&mut self, model: &Model) {
+        let key = Catalogue::provider_key(&model.provider);
+        let Some((_, part)) = CACHE_READS.iter().find(|(provider, _)| *provider == key) else {
+            return;
+        };
+        let listed = self.rates.get(Component::CacheRead);
+        let rate = self.rates.get(Component::Input).and_then(|input| input.checked_mul(*part));
+        if let (None, Some(rate)) = (listed, rate) {
+            self.rates.set(Component::CacheRead, rate.normalize());
+            self.derived.push(Component::CacheRead);
         }
     }
 

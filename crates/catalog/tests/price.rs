@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use proptest::prelude::*;
-use tollgate_catalog::{Catalogue, Mark, Occasion, Origin, Priced, price, rates_from};
+use tollgate_catalog::{
+    Catalogue, Document, Mark, Occasion, Origin, Priced, price, rates_from,
+};
 use tollgate_core::{Decimal, InTokens, Money, OutTokens, Quality, Ttl, Usage};
 
 fn text(prompt: u64, output: u64) -> Usage {
@@ -39,6 +41,26 @@ fn the_model_that_answered_is_billed() {
     // One nobody knows does not take the price away.
     usage.served.model = Some("gpt-99-internal".to_owned());
     assert_eq!(row(&priced("openai", "gpt-4o", &usage)), "gpt-4o");
+}
+
+#[test]
+fn fireworks_reads_its_cache_at_half_the_input_where_nothing_is_listed() {
+    let mut usage = text(0, 0);
+    usage.read.text = Some(1_000_000);
+    let file = r#"{"schema": "tollgate-prices/1", "models": [
+        {"provider": "fireworks", "id": "plain", "rates": {"input": "0.9", "output": "0.9"},
+         "variants": {"batch": {"rates": {"input": "0.4", "output": "0.4"}}}},
+        {"provider": "fireworks", "id": "listed", "rates": {"input": "0.9", "cache_read": "0.1"}},
+        {"provider": "together", "id": "plain", "rates": {"input": "0.9", "output": "0.9"}}]}"#;
+    let catalogue = Catalogue::empty().with(Document::read(file).unwrap()).unwrap();
+    let cost = |provider, model, usage: &Usage| {
+        total(&price(&catalogue, provider, model, usage, &Occasion::default()))
+    };
+    assert_eq!(cost("fireworks", "plain", &usage), "0.45");
+    assert_eq!(cost("fireworks", "listed", &usage), "0.1");
+    assert_eq!(cost("together", "plain", &usage), "0.9");
+    usage.served.batch = true;
+    assert_eq!(cost("fireworks", "plain", &usage), "0.2");
 }
 
 #[test]
