@@ -14,6 +14,13 @@ pub(crate) struct Counted {
     pub(crate) rate: Decimal,
 }
 
+/// Whether all of it was used by other models inside it: nothing is left for the model itself.
+pub(crate) fn is_all_others(usage: &Usage) -> bool {
+    let own = [usage.prompt_total(), usage.output_total(), usage.tool_in.unwrap_or(0)];
+    let uses_nothing = usage.tools.is_empty() && usage.units.is_empty();
+    !usage.extra.is_empty() && uses_nothing && own == [0; 3]
+}
+
 /// Hands out the tokens by the component they would be billed as if each were listed.
 pub(crate) fn tokens(usage: &Usage, mut each: impl FnMut(Component, u64)) {
     use Component as C;

@@ -39,8 +39,14 @@ pub fn price(
     occasion: &Occasion,
 ) -> Priced {
     let mut bill = Bill::default();
-    let provenance = select(catalogue, provider, model, usage, &mut bill)
-        .map(|found| bill.add(catalogue, &found, None, usage, occasion, 0));
+    let provenance = match select(catalogue, provider, model, usage, &mut bill) {
+        Some(found) => Some(bill.add(catalogue, &found, None, usage, occasion, 0)),
+        None => {
+            let key = Catalogue::provider_key(provider).to_owned();
+            bill.others(catalogue, &Model::new(key, model.to_owned()), usage, occasion, 0);
+            None
+        }
+    };
     if !count::is_told(usage) {
         bill.unknown(Mark::UsageAbsent);
     }
@@ -97,7 +103,8 @@ fn select(
         (None, Some(served)) => catalogue.row(key, served),
         (row, _) => row,
     };
-    if !found.as_ref().is_some_and(|found| found.model.is_priced()) {
+    let is_priced = found.as_ref().is_some_and(|found| found.model.is_priced());
+    if !is_priced && !count::is_all_others(usage) {
         bill.unknown(Mark::PriceUnknown(asked.to_owned()));
     }
     found
@@ -160,12 +167,24 @@ impl Bill {
         part.tokens(usage);
         part.units(usage);
         part.tools(usage, occasion);
+        self.others(catalogue, model, usage, occasion, depth);
+        provenance(catalogue, found, resolved, declared_free)
+    }
+
+    /// Bills the usages of other models inside one.
+    fn others(
+        &mut self,
+        catalogue: &Catalogue,
+        main: &Model,
+        usage: &Usage,
+        occasion: &Occasion,
+        depth: usize,
+    ) {
         if depth < DEPTH {
             for (name, inner) in &usage.extra {
-                self.extra(catalogue, model, name, &inherit(inner, usage), occasion, depth + 1);
+                self.extra(catalogue, main, name, &inherit(inner, usage), occasion, depth + 1);
             }
         }
-        provenance(catalogue, found, resolved, declared_free)
     }
 
     fn extra(

@@ -64,6 +64,19 @@ fn fireworks_reads_its_cache_at_half_the_input_where_nothing_is_listed() {
 }
 
 #[test]
+fn a_compound_nobody_knows_costs_what_its_parts_do() {
+    let mut usage = text(0, 0);
+    usage.extra.push(("llama-3.3-70b-versatile".to_owned(), text(1000, 100)));
+    let parts = priced("groq", "llama-3.3-70b-versatile", &text(1000, 100));
+    assert_eq!(total(&priced("groq", "compound-99", &usage)), total(&parts));
+    usage.output.text = Some(1);
+    assert_eq!(priced("groq", "compound-99", &usage).total, None, "something is left for it");
+    let mut usage = text(0, 0);
+    usage.extra.push(("model-99".to_owned(), text(1000, 100)));
+    assert_eq!(priced("groq", "compound-99", &usage).total, None);
+}
+
+#[test]
 fn an_asked_region_or_flavour_is_kept_where_the_answer_omits_it() {
     for (provider, asked, served) in [
         ("azure", "eu/gpt-4o-2024-11-20", "gpt-4o-2024-11-20"),
