@@ -110,6 +110,9 @@ pub(crate) fn uses(model: &Model, usage: &Usage, occasion: &Occasion) -> Vec<(St
         uses.insert(name.to_owned(), count);
     }
     for (kind, count) in &occasion.uses {
+        if kind == "web_search" {
+            uses.remove("web_search_preview");
+        }
         uses.insert(fee_name(kind).to_owned(), *count);
     }
     uses.into_iter().filter(|(_, count)| *count > 0).collect()
@@ -135,10 +138,27 @@ fn fee_name(kind: &str) -> &str {
 
 /// What a use costs: as the model lists it, else as the provider does.
 pub(crate) fn fee(catalogue: &Catalogue, model: &Model, kind: &str) -> Option<(Decimal, Per)> {
-    fee_keys(kind).into_iter().flatten().find_map(|(name, per)| {
-        let listed = model.fee(&name).or_else(|| catalogue.tool_fee(&model.provider, &name));
-        listed.map(|rate| (rate, per))
+    let keys = || {
+        let kinds = [Some(kind), listed_as(kind)].into_iter().flatten();
+        kinds.flat_map(fee_keys).flatten()
+    };
+    let by_model = keys().find_map(|(name, per)| Some((model.fee(&name)?, per)));
+    by_model.or_else(|| {
+        keys().find_map(|(name, per)| Some((catalogue.tool_fee(&model.provider, &name)?, per)))
     })
+}
+
+/// The other name under which a use is listed where it is not under its own: who lists no preview of
+/// web search charges for it as for web search, and what answers of xAI count is listed under the
+/// names of its products.
+fn listed_as(kind: &str) -> Option<&'static str> {
+    match kind {
+        "web_search_preview" => Some("web_search"),
+        "code_interpreter" => Some("code_execution"),
+        "file_search" => Some("collections_search"),
+        "document_search" => Some("attachment_search"),
+        _ => None,
+    }
 }
 
 /// The names a use may be listed by: `request_low` is `request_per_1k_low`.

@@ -4,9 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use proptest::prelude::*;
-use tollgate_catalog::{
-    Catalogue, Document, Mark, Occasion, Origin, Priced, price, rates_from,
-};
+use tollgate_catalog::{Catalogue, Document, Mark, Occasion, Origin, Priced, price, rates_from};
 use tollgate_core::{Decimal, InTokens, Money, OutTokens, Quality, Ttl, Usage};
 
 fn text(prompt: u64, output: u64) -> Usage {
@@ -74,6 +72,38 @@ fn a_compound_nobody_knows_costs_what_its_parts_do() {
     let mut usage = text(0, 0);
     usage.extra.push(("model-99".to_owned(), text(1000, 100)));
     assert_eq!(priced("groq", "compound-99", &usage).total, None);
+}
+
+/// What the uses of a tool cost: their number, and dollars for each thousand.
+fn fee(provider: &str, model: &str, kind: &str) -> Option<String> {
+    let mut usage = text(0, 0);
+    usage.tools.insert(kind.to_owned(), 1);
+    let priced = priced(provider, model, &usage);
+    priced.lines.iter().find(|line| *line.component == *kind).map(|line| line.rate.to_string())
+}
+
+#[test]
+fn a_preview_search_has_its_own_fee_where_one_is_listed() {
+    for (model, kind, expected) in [
+        ("gpt-4o", "web_search_preview", "25"),
+        ("gpt-4o", "web_search", "10"),
+        ("gpt-5", "web_search_preview", "10"),
+    ] {
+        assert_eq!(fee("openai", model, kind).as_deref(), Some(expected), "{model} {kind}");
+    }
+}
+
+#[test]
+fn tools_of_xai_are_charged_by_the_names_it_lists_them_under() {
+    for (kind, expected) in [
+        ("code_interpreter", "5"),
+        ("file_search", "2.5"),
+        ("document_search", "10"),
+        ("x_search", "5"),
+    ] {
+        assert_eq!(fee("xai", "grok-4", kind).as_deref(), Some(expected), "{kind}");
+    }
+    assert_eq!(fee("openai", "gpt-4o", "file_search").as_deref(), Some("2.5"));
 }
 
 #[test]
