@@ -449,7 +449,8 @@ mod tests {
 
     #[test]
     fn a_cost_of_nothing_is_a_fact() {
-        for (provider, cost) in [("openrouter", r#""cost":0"#), ("xai", r#""cost_in_usd_ticks":0"#)] {
+        for (provider, cost) in [("openrouter", r#""cost":0"#), ("xai", r#""cost_in_usd_ticks":0"#)]
+        {
             let usage = read(
                 provider,
                 &format!(r#"{{"usage":{{"prompt_tokens":1,"completion_tokens":2,{cost}}}}}"#),

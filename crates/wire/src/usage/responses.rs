@@ -8,10 +8,10 @@ use super::{
     chat::{read_by_modality, retention},
     draft::{Bill, Draft, writes},
     family::Family,
-    fields::{either, pick, pick_in, plus},
+    fields::{either, pick, pick_in, plus, text},
     media,
     profile::{Profile, Reasoning},
-    told::Told,
+    told::{Hosted, Told},
 };
 use crate::{
     json::{self, Array, Object},
@@ -32,7 +32,13 @@ impl Family for Responses {
     fn wants(&self, key: &[u8]) -> bool {
         matches!(
             key,
-            b"usage" | b"tool_usage" | b"output" | b"model" | b"service_tier" | b"completed_at"
+            b"usage"
+                | b"tool_usage"
+                | b"tools"
+                | b"output"
+                | b"model"
+                | b"service_tier"
+                | b"completed_at"
         )
     }
 
@@ -44,6 +50,7 @@ impl Family for Responses {
                 told.ended |= told.last.get().is_some();
             }
             b"tool_usage" => told.beside.replace(value),
+            b"tools" => told.hosted = hosted(value).map(Box::new),
             b"output" => told.counted = items(value),
             b"model" => told.model(value),
             b"service_tier" => told.tier(value),
@@ -67,8 +74,13 @@ impl Family for Responses {
             let told = draft.usage.tools.contains_key(*kind);
             draft.used(kind, Some(*uses).filter(|_| !told));
         }
+        let given = told.hosted.as_deref();
         if let Some(tools) = told.beside.get() {
-            hosted_tools(&mut draft, tools);
+            hosted_tools(&mut draft, tools, given);
+        }
+        if given.is_some_and(|given| given.preview) {
+            let searches = draft.usage.tools.remove("web_search");
+            draft.used("web_search_preview", searches);
         }
         Some(draft)
     }
@@ -191,8 +203,27 @@ fn is_search(call: &[u8]) -> bool {
     action.and_then(json::string).is_none_or(|kind| kind == "search")
 }
 
+/// Reads the list of tools, where one is in it that decides a price.
+fn hosted(tools: &[u8]) -> Option<Hosted> {
+    let names = |word: &str| memchr::memmem::find(tools, word.as_bytes()).is_some();
+    if !names("\"web_search_preview") && !names("\"image_generation\"") {
+        return None;
+    }
+    let mut hosted = Hosted::default();
+    for tool in Array::new(tools).map_while(Result::ok) {
+        let [kind, model] = pick(tool, ["type", "model"]);
+        match kind.and_then(json::string).as_deref() {
+            Some("image_generation") => hosted.image_model = text(model),
+            Some(kind) => hosted.preview |= kind.starts_with("web_search_preview"),
+            None => {}
+        }
+    }
+    Some(hosted)
+}
+
 /// What the response counts itself goes before what we count, also when it is zero.
-fn hosted_tools(draft: &mut Draft, tools: &[u8]) {
+fn hosted_tools(draft: &mut Draft, tools: &[u8], given: Option<&Hosted>) {
+    let image_model = given.and_then(|given| given.image_model.as_deref());
     for (key, value) in Object::new(tools).map_while(Result::ok) {
         let [uses, tokens] = pick(value, ["num_requests", "total_tokens"]);
         if let Some(uses) = draft.doubt.count(uses) {
@@ -201,7 +232,8 @@ fn hosted_tools(draft: &mut Draft, tools: &[u8]) {
         }
         if draft.doubt.count(tokens).is_some_and(|tokens| tokens > 0) {
             let image: Usage = media::images(value).usage;
-            draft.usage.extra.push((key.into_owned(), image));
+            let name = image_model.filter(|_| key == "image_gen").unwrap_or(&key);
+            draft.usage.extra.push((name.to_owned(), image));
         }
     }
 }
@@ -241,6 +273,29 @@ mod tests {
             ("image_gen", Some(4), Some(7))
         );
         assert_eq!(usage.prompt_total(), 4);
+    }
+
+    #[test]
+    fn an_image_tool_that_names_its_model_is_that_models() {
+        let tools =
+            r#"[{"type":"function","name":"f"},{"type":"image_generation","model":"gpt-image-1"}]"#;
+        let used = r#"{"image_gen":{"input_tokens":9,"output_tokens":7,"total_tokens":16}}"#;
+        let usage = read("openai", &format!(r#"{{"tools":{tools},"tool_usage":{used},{USAGE}}}"#));
+        assert_eq!(usage.extra[0].0, "gpt-image-1");
+    }
+
+    #[test]
+    fn searches_of_the_preview_tool_are_counted_as_its() {
+        let items = r#"[{"type":"web_search_call"}]"#;
+        for (tool, kind) in [
+            ("web_search_preview", "web_search_preview"),
+            ("web_search_preview_2025_03_11", "web_search_preview"),
+            ("web_search", "web_search"),
+        ] {
+            let tools = format!(r#"[{{"type":"{tool}"}}]"#);
+            let usage = read("openai", &format!(r#"{{"output":{items},"tools":{tools},{USAGE}}}"#));
+            assert_eq!(usage.tools.into_iter().collect::<Vec<_>>(), [(kind.to_owned(), 1)]);
+        }
     }
 
     #[test]

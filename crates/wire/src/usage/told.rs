@@ -33,6 +33,8 @@ pub(super) struct Told {
     /// Uses of tools counted in the answer itself.
     pub(super) counted: BTreeMap<&'static str, u64>,
     pub(super) queries: BTreeSet<String>,
+    /// Hosted tools the answer was given, where that decides what their use costs.
+    pub(super) hosted: Option<Box<Hosted>>,
     pub(super) served: ServedAs,
     /// The objects before the last, where each says something of its own.
     pub(super) earlier: Vec<Bytes>,
@@ -84,6 +86,15 @@ impl Told {
         raw.extend(kept.map(Bytes::copy_from_slice));
         raw
     }
+}
+
+/// Hosted tools whose uses do not say what they cost.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hosted {
+    /// Searches are the preview tool's, which has a fee of its own.
+    pub(super) preview: bool,
+    /// Who makes the images.
+    pub(super) image_model: Option<String>,
 }
 
 /// Stores a string; allocates only when it is another.
