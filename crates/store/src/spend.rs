@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use tollgate_catalog::Date;
 use tollgate_core::Money;
 
@@ -102,17 +102,15 @@ pub(crate) fn date(day: i64) -> String {
     Date::of(u64::try_from(day).unwrap_or(0).saturating_mul(86_400)).to_string()
 }
 
-/// What a group has spent. As JSON the money is a decimal text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What a group has spent. As JSON the money is a decimal text, and `null` where none is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SpendRow {
     /// The group's name; `(none)` where there is none, such as calls without a key.
     pub name: String,
     /// The key's id where the group is a key: names may be given twice.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The sum of all costs that are known. Exact to the digit, unless it has more than 28.
-    #[serde(serialize_with = "text")]
     pub usd: Money,
     /// Calls that began here: first attempts.
     pub calls: u64,
@@ -134,6 +132,35 @@ pub struct SpendRow {
     pub estimated: u64,
 }
 
-pub(crate) fn text<S: Serializer>(amount: &Money, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(amount)
+impl SpendRow {
+    /// The sum, unless there is none: of no attempt the cost is known.
+    pub fn known_usd(&self) -> Option<Money> {
+        let is_known = self.attempts == 0 || self.unknown < self.attempts;
+        is_known.then_some(self.usd)
+    }
+}
+
+impl Serialize for SpendRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut row = serializer.serialize_map(None)?;
+        row.serialize_entry("name", &self.name)?;
+        if let Some(id) = &self.id {
+            row.serialize_entry("id", id)?;
+        }
+        row.serialize_entry("usd", &self.known_usd().map(|usd| usd.to_string()))?;
+        for (name, count) in [
+            ("calls", self.calls),
+            ("attempts", self.attempts),
+            ("input_tokens", self.input_tokens),
+            ("output_tokens", self.output_tokens),
+            ("cached_tokens", self.cached_tokens),
+            ("cache_write_tokens", self.cache_write_tokens),
+            ("reasoning_tokens", self.reasoning_tokens),
+            ("unknown", self.unknown),
+            ("estimated", self.estimated),
+        ] {
+            row.serialize_entry(name, &count)?;
+        }
+        row.end()
+    }
 }

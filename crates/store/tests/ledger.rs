@@ -260,6 +260,10 @@ fn fault_48_an_unknown_price_is_counted_as_unknown_and_never_as_nothing() {
     let rows = place.spend(SpendBy::Model);
     let unknown: Vec<_> = rows.iter().map(|row| (&*row.name, row.unknown)).collect();
     assert_eq!(unknown, [("(none)", 0), ("openai/gpt-5-mini", 1)]);
+    let shown: Vec<_> = rows.iter().map(|row| serde_json::json!(row)["usd"].clone()).collect();
+    assert_eq!(shown, [serde_json::json!("0"), serde_json::Value::Null]);
+    let day = &place.spend(SpendBy::Day)[0];
+    assert_eq!((day.known_usd(), day.unknown), (Some(Money::ZERO), 1), "one of two is known");
     let call = place.store.call(id, None).unwrap().unwrap();
     assert_eq!(call.cost_usd, None);
     assert!(serde_json::to_value(&call).unwrap()["cost_usd"].is_null());

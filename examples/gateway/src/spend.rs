@@ -62,7 +62,7 @@ fn columns(row: &SpendRow) -> [String; 8] {
         row.estimated,
     ];
     let mut columns = [const { String::new() }; 8];
-    columns[0] = row.usd.to_string();
+    columns[0] = row.known_usd().map_or_else(String::new, |usd| usd.to_string());
     for (column, count) in columns[1..].iter_mut().zip(counts) {
         *column = count.to_string();
     }
