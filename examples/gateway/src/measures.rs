@@ -1,6 +1,6 @@
 //! What `/metrics` shows.
 
-use metrics::gauge;
+use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tollgate_core::Class;
 use tollgate_fallback::Counts as Attempts;
@@ -46,30 +46,30 @@ impl Measures {
 
     fn edge(&self) {
         let counts = &self.counts;
-        gauge!("tollgate_connections_refused_total").set(counts.connections_refused() as f64);
-        gauge!("tollgate_panics_total").set(counts.panics() as f64);
-        gauge!("tollgate_reloads_total").set(counts.reloads() as f64);
-        gauge!("tollgate_reloads_failed_total").set(counts.reloads_failed() as f64);
+        counter!("tollgate_connections_refused_total").absolute(counts.connections_refused());
+        counter!("tollgate_panics_total").absolute(counts.panics());
+        counter!("tollgate_reloads_total").absolute(counts.reloads());
+        counter!("tollgate_reloads_failed_total").absolute(counts.reloads_failed());
     }
 
     fn fallback(&self) {
         let counts = &self.attempts;
-        gauge!("tollgate_fallbacks_total").set(counts.fallbacks() as f64);
-        gauge!("tollgate_retries_total").set(counts.retries() as f64);
-        gauge!("tollgate_calls_refused_all_ejected_total").set(counts.refused() as f64);
-        gauge!("tollgate_retries_over_budget_total").set(counts.unaffordable() as f64);
+        counter!("tollgate_fallbacks_total").absolute(counts.fallbacks());
+        counter!("tollgate_retries_total").absolute(counts.retries());
+        counter!("tollgate_calls_refused_all_ejected_total").absolute(counts.refused());
+        counter!("tollgate_retries_over_budget_total").absolute(counts.unaffordable());
         for reason in Class::ALL {
             let count = counts.ejections(reason);
-            gauge!("tollgate_ejections_total", "reason" => reason.as_str()).set(count as f64);
+            counter!("tollgate_ejections_total", "reason" => reason.as_str()).absolute(count);
         }
     }
 
     fn books(&self) {
         let counters = self.store.counters();
-        gauge!("tollgate_charges_written_total").set(counters.written as f64);
-        gauge!("tollgate_charges_journaled_total").set(counters.journaled as f64);
-        gauge!("tollgate_charges_lost_total").set(counters.lost as f64);
-        gauge!("tollgate_charges_released_total").set(counters.released as f64);
+        counter!("tollgate_charges_written_total").absolute(counters.written);
+        counter!("tollgate_charges_journaled_total").absolute(counters.journaled);
+        counter!("tollgate_charges_lost_total").absolute(counters.lost);
+        counter!("tollgate_charges_released_total").absolute(counters.released);
         gauge!("tollgate_charges_waiting").set(counters.behind as f64);
     }
 }
