@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use tollgate_catalog::{Catalogue, Occasion, Priced, price, unix_seconds};
 use tollgate_core::{Protocol, Usage};
@@ -63,10 +63,7 @@ fn profile(protocol: &str, provider: &str) -> Result<Profile, Failed> {
         "openai-realtime" => Profile::realtime(),
         "gemini-generate-content" => Profile::of(Protocol::Gemini, provider),
         "openai-embeddings" => Profile::of(Protocol::OpenAiChat, provider),
-        other => match other.parse() {
-            Ok(protocol) => Profile::of(protocol, provider),
-            Err(_) => Profile::of(Protocol::OpenAiChat, provider),
-        },
+        other => Profile::of(other.parse()?, provider),
     })
 }
 
@@ -121,6 +118,11 @@ struct Case<'a> {
     at: Option<String>,
     #[serde(default)]
     context: Context,
+    /// What was used of tools, where neither the answer nor the context says it.
+    #[serde(default)]
+    fees: BTreeMap<String, Uses>,
+    /// The tier that served, where neither says it.
+    variant: Option<String>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow, rename = "usageMetadata")]
@@ -133,6 +135,11 @@ struct Case<'a> {
     usage_info: Option<&'a RawValue>,
     #[serde(borrow)]
     events: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Uses {
+    qty: u64,
 }
 
 #[derive(Default, Deserialize)]
@@ -148,26 +155,50 @@ struct Context {
     completed_at: Option<String>,
 }
 
+/// Prices each line. One that cannot be priced says why in its place, and fails the whole at its end.
 fn lines(catalogue: &Catalogue) -> Result<(), Failed> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    for (number, line) in io::stdin().lock().lines().enumerate() {
+    let mut bad = 0;
+    for (number, line) in io::stdin().lock().split(b'\n').enumerate() {
         let line = line?;
-        if line.trim().is_empty() {
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        let wrong = |error: Failed| format!("line {}: {error}", number + 1);
-        let case: Case<'_> = serde_json::from_str(&line).map_err(|error| wrong(error.into()))?;
-        let priced = case.price(catalogue).map_err(wrong)?;
-        serde_json::to_writer(&mut out, &priced.view(Some(&case.id)))?;
+        let priced = serde_json::from_slice::<Case<'_>>(&line).map_err(Failed::from);
+        match priced.and_then(|case| Ok((case.price(catalogue)?, case.id))) {
+            Ok((priced, id)) => serde_json::to_writer(&mut out, &priced.view(Some(&id)))?,
+            Err(error) => {
+                bad += 1;
+                let error = format!("line {}: {error}", number + 1);
+                serde_json::to_writer(&mut out, &Wrong { id: id(&line), error })?;
+            }
+        }
         out.write_all(b"\n")?;
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    match bad {
+        0 => Ok(()),
+        bad => Err(format!("lines that cannot be priced: {bad}").into()),
+    }
+}
+
+/// What stands in the place of a price.
+#[derive(Serialize)]
+struct Wrong {
+    id: Option<String>,
+    error: String,
+}
+
+/// The id of a line that may be anything.
+fn id(line: &[u8]) -> Option<String> {
+    let id = member(line, "id").and_then(tollgate_wire::json::string)?;
+    Some(id.into_owned())
 }
 
 impl Case<'_> {
     fn price(&self, catalogue: &Catalogue) -> Result<Priced, Failed> {
         let usage = self.usage()?;
-        let occasion = self.occasion();
+        let occasion = self.occasion(&usage);
         Ok(price(catalogue, &self.provider, &self.model, &usage, &occasion))
     }
 
@@ -193,12 +224,25 @@ impl Case<'_> {
         Ok(reader.finish(true))
     }
 
-    fn occasion(&self) -> Occasion {
+    /// Uses of tools that only the line's fees tell.
+    fn uses(&self, usage: &Usage) -> BTreeMap<String, u64> {
+        let fees = self.fees.iter().filter(|_| usage.tools.is_empty());
+        let uses = fees.map(|(fee, uses)| {
+            let kind = fee.strip_suffix("_per_1k").or_else(|| fee.strip_suffix("_per_session"));
+            Some((kind?.to_owned(), uses.qty))
+        });
+        uses.flatten().collect()
+    }
+
+    fn occasion(&self, usage: &Usage) -> Occasion {
         let said = &self.context;
         let searches = said.web_search_calls.or(said.grounding_queries_billed);
         let told = [("web_search", searches), ("maps", said.maps_prompts_billed)];
-        let uses: BTreeMap<String, u64> =
+        let told: BTreeMap<String, u64> =
             told.into_iter().filter_map(|(name, n)| Some((name.to_owned(), n?))).collect();
+        let uses = if told.is_empty() { self.uses(usage) } else { told };
+        // A batch and Anthropic's speed are no tiers, and told elsewhere.
+        let tier = self.variant.clone().filter(|tier| !matches!(&**tier, "batch" | "fast"));
         Occasion {
             completed_at: said
                 .completed_at
@@ -207,7 +251,7 @@ impl Case<'_> {
                 .and_then(|at| unix_seconds(at).ok()),
             batch: said.batch,
             requested_tier: said.requested_service_tier.clone(),
-            served_tier: said.service_tier.clone(),
+            served_tier: said.service_tier.clone().or(tier),
             residency: said.data_residency.clone(),
             uses,
             ..Occasion::default()

@@ -260,3 +260,50 @@ fn targets_are_counted_shown_and_explained() {
         assert!(explained.contains(line), "{line}: {explained}");
     }
 }
+
+/// Prices lines; returns what was said of each, and whether all went well.
+fn priced(lines: &str) -> (Vec<serde_json::Value>, bool) {
+    let mut price = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        .args(["price", "--jsonl"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    price.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = price.wait_with_output().unwrap();
+    let said = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    (said.map(|line| serde_json::from_slice(line).unwrap()).collect(), output.status.success())
+}
+
+#[test]
+fn a_line_that_cannot_be_priced_says_so_in_its_place() {
+    let case = |id: &str, protocol: &str| {
+        format!(
+            r#"{{"id":"{id}","provider":"openai","model":"gpt-4o","protocol":"{protocol}","usage":{{"prompt_tokens":1000,"completion_tokens":0}}}}"#
+        )
+    };
+    let lines = format!(
+        "{}\nnot JSON\n{}\n{{\"id\":\"c\"}}\n\n{}",
+        case("a", "openai-chat"),
+        case("b", "no-protocol"),
+        case("d", "openai-chat"),
+    );
+    let (said, well) = priced(&lines);
+    let ids: Vec<_> = said.iter().map(|said| said["id"].as_str()).collect();
+    assert_eq!(ids, [Some("a"), None, Some("b"), Some("c"), Some("d")]);
+    let failed: Vec<_> = said.iter().map(|said| said["error"].is_string()).collect();
+    assert_eq!(failed, [false, true, true, true, false]);
+    assert!(!well && said[4]["total_usd"] == "0.0025");
+    assert!(priced(&case("a", "openai-chat")).1);
+}
+
+#[test]
+fn a_lines_own_members_tell_what_its_answer_does_not() {
+    let lines = r#"{"id":"fee","provider":"openai","model":"gpt-4o","protocol":"openai-chat","usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0},"fees":{"web_search_per_1k":{"price":"10","qty":2}}}
+{"id":"tier","provider":"openai","model":"gpt-5","protocol":"openai-chat","usage":{"prompt_tokens":1000,"completion_tokens":0},"variant":"flex"}"#;
+    let (said, well) = priced(lines);
+    assert!(well);
+    assert_eq!(said[0]["total_usd"], "0.02");
+    assert_eq!(said[1]["price"]["variant"], "flex");
+}
