@@ -11,6 +11,7 @@ use crate::{
     memo::Memo,
     model::{Prices, Text},
     pattern::Pattern,
+    pinned::pinned,
 };
 
 /// Providers that make the models they serve, in the order a bare name is looked for.
@@ -87,7 +88,7 @@ pub struct Found {
     pub by: FoundBy,
     /// From where.
     pub origin: Origin,
-    /// What to send on the wire: the model's own id, but a dated id as it was given.
+    /// What to send on the wire: the model's own id, but a name pinned by a date as it was given.
     pub wire_id: String,
 }
 
@@ -396,9 +397,9 @@ impl Catalogue {
         let named = overlay.and_then(|o| o.aliases.get(name));
         let id = named.cloned().or_else(|| alias.as_ref().map(|model| model.id.clone()))?;
         if let Some((model, origin)) = overlay.and_then(|o| o.models.get(&id)) {
-            return Some(found(Arc::clone(model), FoundBy::Alias, *origin, &id));
+            return Some(found(Arc::clone(model), FoundBy::Alias, *origin, spelt(wire, &id)));
         }
-        alias.map(|model| found(model, FoundBy::Alias, Origin::Builtin, &id))
+        alias.map(|model| found(model, FoundBy::Alias, Origin::Builtin, spelt(wire, &id)))
     }
 
     fn matched(&self, provider: &str, name: &str) -> Option<Found> {
@@ -451,6 +452,12 @@ impl Inner {
 
 fn found(model: Arc<Model>, by: FoundBy, origin: Origin, wire: &str) -> Found {
     Found { model, by, origin, wire_id: wire.to_owned() }
+}
+
+/// What is sent of another name of a model: its own id, unless that loses the date asked for.
+fn spelt<'a>(asked: &'a str, id: &'a str) -> &'a str {
+    let is_lost = pinned(asked).is_some_and(|date| pinned(id) != Some(date));
+    if is_lost { asked } else { id }
 }
 
 /// The name without the prefix other tools put before this provider's ids.

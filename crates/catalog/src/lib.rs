@@ -82,6 +82,7 @@ mod memo;
 mod model;
 mod occasion;
 mod pattern;
+mod pinned;
 mod price;
 mod priced;
 mod rates;

@@ -58,6 +58,26 @@ fn a_dated_id_is_sent_as_given_and_any_other_by_the_models_own() {
 }
 
 #[test]
+fn another_name_that_is_pinned_by_a_date_is_sent_as_given() {
+    for (provider, name, wire) in [
+        ("anthropic", "claude-opus-4-20250514", "claude-opus-4-20250514"),
+        ("anthropic", "anthropic/claude-opus-4-20250514", "claude-opus-4-20250514"),
+        ("openai", "gpt-5.5-2026-04-24", "gpt-5.5-2026-04-24"),
+        ("openai", "gpt-4-0314", "gpt-4-0314"),
+        ("mistral", "mistral-small-2506", "mistral-small-2506"),
+        ("openai", "gpt-5-1-chat-2027-01-31", "gpt-5-1-chat-2027-01-31"),
+        // Nothing is lost where its own id has the same date.
+        ("mistral", "mistral-ocr-2503-completion", "mistral-ocr-2503"),
+        ("openai", "gpt-5-1", "gpt-5.1"),
+        ("anthropic", "claude-opus-4", "claude-opus-4-0"),
+        ("xai", "grok-4", "grok-4-0709"),
+    ] {
+        let found = Catalogue::builtin().find(provider, name).unwrap();
+        assert_eq!(found.wire_id, wire, "{provider} {name}");
+    }
+}
+
+#[test]
 fn a_bare_name_goes_to_its_lab_and_else_to_the_first_host_that_was_named() {
     let catalogue = Catalogue::builtin();
     let at = |name, providers: &[&str]| {

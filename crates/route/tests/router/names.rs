@@ -29,7 +29,10 @@ fn names_mean_targets() {
         (MESSAGES, "anthropic/claude-sonnet-4.5", "anthropic/claude-sonnet-4-5"),
         (MESSAGES, "claude-sonnet-4.5", "anthropic/claude-sonnet-4-5"),
         (MESSAGES, "claude-sonnet-4-5-20250929", "anthropic/claude-sonnet-4-5-20250929"),
+        (MESSAGES, "claude-opus-4-20250514", "anthropic/claude-opus-4-20250514"),
         (CHAT, "openai/gpt-4o-2024-08-06", "openai/gpt-4o-2024-08-06"),
+        (CHAT, "openai/gpt-5.5-2026-04-24", "openai/gpt-5.5-2026-04-24"),
+        (CHAT, "openai/gpt-5-1", "openai/gpt-5.1"),
         (CHAT, "openai/ft:gpt-4o-mini-2024-07-18:me::x", "openai/ft:gpt-4o-mini-2024-07-18:me::x"),
         // Bare names go to the lab, else to who has them.
         (GEMINI, "gemini-2.5-flash", "gemini/gemini-2.5-flash"),
