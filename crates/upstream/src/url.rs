@@ -97,7 +97,7 @@ fn relative<'a>(root: &str, protocol: Protocol, path: &'a str) -> &'a str {
     let first = path[1..].find('/').map_or(path, |at| &path[..=at]);
     let drop = match protocol {
         Protocol::OpenAiChat | Protocol::OpenAiResponses => first == "/v1",
-        _ => matches!(first, "/v1" | "/v1beta") && root.ends_with(first),
+        _ => matches!(first, "/v1" | "/v1beta" | "/v1alpha") && root.ends_with(first),
     };
     if drop { &path[first.len()..] } else { path }
 }
@@ -137,6 +137,7 @@ mod tests {
                 Some("key=k"),
                 "https://a/v1beta/models/m:x",
             ),
+            ("https://a/v1alpha", G, "/v1alpha/models/m:x", None, "https://a/v1alpha/models/m:x"),
             ("https://a", G, "/v1/models/a%2Fb:x", None, "https://a/v1/models/a%2Fb:x"),
             ("http://a:1/v1?v=2", C, "/v1/x", Some("%20=+&y"), "http://a:1/v1/x?v=2&%20=+&y"),
         ] {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{Request, Uri};
 use tollgate_core::{Body, Call, Frames, Operation, Refusal};
 
+use super::VERSIONS;
 use crate::{
     aim::{no_model, quoted, with_path},
     json::{self, Array, Object},
@@ -39,7 +40,7 @@ fn renamed(uri: &Uri, name: &str) -> Option<Uri> {
 /// that looks like one. Another belongs to the name.
 fn resource(head: &str) -> Option<usize> {
     let directory = ["/models/", "/tunedModels/"].iter().filter_map(|dir| head.find(dir)).min();
-    let version = ["/v1beta/", "/v1/"].iter().filter_map(|v| Some(head.find(v)? + v.len() - 1));
+    let version = VERSIONS.iter().filter_map(|v| Some(head.find(v)? + v.len() - 1));
     match version.min() {
         // A name without a directory of its own may have one inside.
         Some(end) if directory.is_none_or(|at| at > end) => Some(end),
@@ -108,6 +109,7 @@ mod tests {
                 "/gemini/v1/models/a%2Fb:countTokens?alt=x",
                 "/gemini/v1/models/new/m:countTokens?alt=x",
             ),
+            ("/v1alpha/old/m:generateContent", "/v1alpha/models/new/m:generateContent"),
             ("/v1beta/tunedModels/t:generateContent", "/v1beta/models/new/m:generateContent"),
             (
                 "/gemini/v1beta/openai/gpt-5:generateContent",

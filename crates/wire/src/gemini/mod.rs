@@ -44,9 +44,7 @@ impl Dialect for Gemini {
     fn route(&self, method: &Method, path: &str) -> Option<Route> {
         match method.as_str() {
             "POST" => verb_route(path),
-            "GET" => list_route(
-                path.strip_prefix("/v1beta/models").or_else(|| path.strip_prefix("/v1/models"))?,
-            ),
+            "GET" => list_route(unversioned(path)?.strip_prefix("models")?),
             _ => None,
         }
     }
@@ -56,7 +54,7 @@ impl Dialect for Gemini {
     }
 
     fn owns(&self, path: &str) -> bool {
-        path.starts_with("/v1beta/")
+        path.starts_with("/v1beta/") || path.starts_with("/v1alpha/")
     }
 
     fn streams_an_array(&self, query: &str) -> bool {
@@ -144,9 +142,16 @@ impl Dialect for Gemini {
     }
 }
 
+/// The versions its paths begin with.
+const VERSIONS: [&str; 3] = ["/v1beta/", "/v1/", "/v1alpha/"];
+
+fn unversioned(path: &str) -> Option<&str> {
+    VERSIONS.iter().find_map(|version| path.strip_prefix(version))
+}
+
 /// `/{version}/models/{model}:{verb}`; the last colon divides.
 fn verb_route(path: &str) -> Option<Route> {
-    let rest = path.strip_prefix("/v1beta/").or_else(|| path.strip_prefix("/v1/"))?;
+    let rest = unversioned(path)?;
     let (name, verb) = rest.split_at(memchr::memrchr(b':', rest.as_bytes())?);
     let (operation, stream) = match &verb[1..] {
         "generateContent" => (Operation::Generate, false),
@@ -249,7 +254,7 @@ mod tests {
             ("embedContent", Operation::Embed, false),
             ("batchEmbedContents", Operation::Embed, false),
         ] {
-            for version in ["v1", "v1beta"] {
+            for version in ["v1", "v1beta", "v1alpha"] {
                 let seen = post(&format!("/{version}/models/gemini:{verb}"));
                 assert_eq!(seen, Some((operation, "gemini".into(), stream)));
             }
