@@ -104,6 +104,21 @@ impl Operation {
     }
 }
 
+/// The provider under whose own prefix a request came: the model it names is that provider's.
+///
+/// Written by whoever takes the prefix off the path; read where a [`Call`] is made. Default: the
+/// name alone says whose model is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedProvider(pub Arc<str>);
+
+impl AskedProvider {
+    /// Returns `provider/model`, which `model` may be already.
+    pub fn name(&self, model: String) -> String {
+        let is_named = model.strip_prefix(&*self.0).is_some_and(|rest| rest.starts_with('/'));
+        if is_named { model } else { [&*self.0, "/", &*model].concat() }
+    }
+}
+
 /// The identity of one client call, shown as `x-tollgate-call-id`.
 ///
 /// 128 bits, printed as 32 hexadecimal digits: when it was made, in Unix milliseconds, in the first

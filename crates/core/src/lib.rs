@@ -31,6 +31,7 @@
 //!
 //! | fact | travels on | when absent |
 //! | --- | --- | --- |
+//! | [`AskedProvider`] | request | the model's name says whose it is |
 //! | [`Call`] | request | the layer inspects for itself |
 //! | [`Principal`] | request | anonymous |
 //! | [`Plan`] | request | one attempt at the inner service |
@@ -64,7 +65,10 @@ pub use self::{
     attempt::{Attempt, Deadline, Ending},
     board::{Admission, Board, Ejection, InFlight, Lately, Probe, Scope, Standing, State},
     body::{Body, Frames},
-    call::{Call, CallFacts, CallId, Needs, NotACallId, Operation, Protocol, UnknownProtocol},
+    call::{
+        AskedProvider, Call, CallFacts, CallId, Needs, NotACallId, Operation, Protocol,
+        UnknownProtocol,
+    },
     caps::{Caps, Effort, ForcedToolChoice, Sampling, SchemaDialect, Thinking},
     class::{Cause, Class, Failure, Origin, Refusal, Sent, StreamError},
     money::{Decimal, Money, MoneyError},

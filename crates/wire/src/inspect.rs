@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use pin_project_lite::pin_project;
 use tollgate_core::{
-    Body, BoxError, Call, CallFacts, CallId, Class, Frames, Operation, Refusal, StreamError,
+    AskedProvider, Body, BoxError, Call, CallFacts, CallId, Class, Frames, Operation, Refusal,
+    StreamError,
 };
 
 use crate::{
@@ -209,7 +210,10 @@ impl Head {
         }
         let json_array =
             located.route.stream && dialect.streams_an_array(parts.uri.query().unwrap_or_default());
-        let call = facts(located, peek, json_array, caller.id);
+        let mut call = facts(located, peek, json_array, caller.id);
+        if let Some(provider) = parts.extensions.get::<AskedProvider>() {
+            call.model = call.model.map(|model| provider.name(model.to_string()).into());
+        }
         if call.model.is_none() {
             return Err(caller.refuse(crate::aim::no_model()));
         }
@@ -459,6 +463,20 @@ mod tests {
         let id = first.extensions().get::<Call>().unwrap().id;
         let second = Inspect::new().limit(1).call(first).await.unwrap();
         assert_eq!(second.extensions().get::<Call>().unwrap().id, id);
+    }
+
+    #[tokio::test]
+    async fn a_call_under_a_providers_prefix_is_for_its_model() {
+        for (model, asked) in [("m", "p/m"), ("p/m", "p/m"), ("pp/m", "p/pp/m")] {
+            let body = Full::new(Bytes::from(format!(r#"{{"model":"{model}","a":"m"}}"#)));
+            let request = Request::post("/v1/responses").extension(AskedProvider("p".into()));
+            let request = Inspect::new().call(request.body(body).unwrap()).await;
+            let mut request = request.unwrap();
+            assert_eq!(request.extensions().get::<Call>().unwrap().model.as_deref(), Some(asked));
+            aim(&mut request, &target(Protocol::OpenAiResponses, "own")).unwrap();
+            let sent = request.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(sent, r#"{"model":"own","a":"m"}"#);
+        }
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ pub use self::{
     fault::{Fault, Rendered},
     inspect::{Inspect, InspectFuture},
     models::ModelCard,
-    path::{Located, locate, prefix},
+    path::{Located, asks_model, locate, prefix},
     prompt::prompt_bytes,
     stream::{Automaton, Event, OwnEvent, Seen},
 };

@@ -81,6 +81,48 @@ pub fn prefix(path: &str) -> usize {
     split_prefix(path).0
 }
 
+/// How paths end at which one of the four protocols asks a model, in whoever's version and place.
+const ASKING: [&str; 6] = [
+    "/chat/completions",
+    "/embeddings",
+    "/responses",
+    "/responses/input_tokens",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+];
+
+/// The same of paths that end in a verb.
+const ASKING_VERBS: [&str; 7] = [
+    "generatecontent",
+    "streamgeneratecontent",
+    "counttokens",
+    "embedcontent",
+    "batchembedcontents",
+    "rawpredict",
+    "streamrawpredict",
+];
+
+/// Whether a path that [`locate`] does not know may still ask a model what a protocol here asks one:
+/// with another version or place before it, written with other letters, escapes or slashes. Servers
+/// read paths more kindly than they are written.
+///
+/// ```
+/// use tollgate_wire::asks_model;
+///
+/// assert!(asks_model("/openai/deployments/m/chat/completions"));
+/// assert!(asks_model("/v1//Responses/"));
+/// assert!(!asks_model("/v1/responses/resp_1/cancel"));
+/// ```
+pub fn asks_model(path: &str) -> bool {
+    let path = decoded(path).to_ascii_lowercase();
+    let segments = path.split(['/', '\\']).map(str::trim).filter(|segment| !segment.is_empty());
+    let path: String = segments.flat_map(|segment| ["/", segment]).collect();
+    let verb = path.rsplit_once(':').map_or("", |(_, verb)| verb);
+    path == "/messages"
+        || ASKING_VERBS.contains(&verb)
+        || ASKING.iter().any(|asking| path.ends_with(asking))
+}
+
 /// The protocol in which to answer a request that is nobody's: by prefix, headers, or path.
 pub(crate) fn guess(path: &str, headers: &HeaderMap) -> Protocol {
     let (_, protocols) = split_prefix(path);
@@ -182,6 +224,37 @@ mod tests {
         ] {
             let located = located(&method, path, None).unwrap();
             assert_eq!(located.route.model.as_deref(), Some("openai/gpt-5"), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_asks_a_model_is_known_however_it_is_written() {
+        for path in [
+            "/v1/chat/completions/",
+            "//v1//responses",
+            "/v1/chat%2Fcompletions",
+            "/v1/Chat/Completion%73",
+            "/v1/messages",
+            "/messages",
+            "/v1beta/openai/chat/completions",
+            "/deployments/m/embeddings",
+            "/v2/models/m:generateContent",
+            "/v1/projects/p/locations/l/publishers/google/models/m:streamGenerateContent",
+            "/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict",
+        ] {
+            assert!(asks_model(path), "{path}");
+        }
+        for path in [
+            "/v1/files",
+            "/v1/responses/resp_1",
+            "/v1/responses/resp_1/cancel",
+            "/v1/threads/t_1/messages",
+            "/v1/messages/batches",
+            "/v1/images/generations",
+            "/v1beta/models/imagen:predict",
+            "/",
+        ] {
+            assert!(!asks_model(path), "{path}");
         }
     }
 
