@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::sync::mpsc;
 use tollgate_core::{BoxError, Protocol};
 use tollgate_gateway::{Options, Readiness, stack};
-use tollgate_testkit::{Answer, Script, Upstream, Wire, WireServer};
+use tollgate_testkit::{Answer, Script, ServeGuard, Upstream, Wire, WireServer};
 use tollgate_tests::{CLIENT_KEY, PROVIDER_KEY, state};
 use tower::ServiceExt;
 
@@ -101,4 +101,101 @@ async fn a_stream_under_a_providers_name_keeps_its_bytes() {
     let response = gateway.oneshot(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
     let body = response.into_body().map_err(Into::<BoxError>::into).collect().await.unwrap();
     assert_eq!(body.to_bytes(), odd);
+}
+
+/// A gateway in front of `answer`, and who is asked.
+async fn gateway(
+    protocol: Protocol,
+    answer: Answer,
+) -> (
+    impl tower::Service<
+        Request<Full<Bytes>>,
+        Response = http::Response<
+            impl http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+        >,
+        Error = std::convert::Infallible,
+    > + Clone,
+    Upstream,
+    ServeGuard,
+) {
+    let upstream = Upstream::always(answer);
+    let (address, guard) = upstream.clone().serve().await.expect("a free port");
+    let base = match protocol {
+        Protocol::OpenAiChat | Protocol::OpenAiResponses => format!("http://{address}/v1"),
+        _ => format!("http://{address}"),
+    };
+    let state = state(protocol, &base, &[]);
+    let leaf = tollgate_upstream::Upstream::new();
+    (stack(state, Readiness::ready(), Options::default(), leaf), upstream, guard)
+}
+
+const CHAT_ANSWER: &str = r#"{"id":"c","object":"chat.completion","created":1,"model":"m",
+    "choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],
+    "usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"#;
+
+#[tokio::test]
+async fn a_call_is_one_however_its_path_is_written() {
+    for path in [
+        "/v1/chat/completions/",
+        "/openai/v1/chat/completions/",
+        "/openai//v1/chat/completions",
+        "/upstream/v1/chat/completions",
+        "/upstream/chat/completions",
+        "/upstream//v1/chat/completions/",
+    ] {
+        let answer = Answer::json(200, CHAT_ANSWER);
+        let (gateway, upstream, _guard) = gateway(Protocol::OpenAiChat, answer).await;
+        let body = r#"{"model":"upstream/m","messages":[]}"#;
+        let request = asking(Method::POST, path).body(Full::from(body)).unwrap();
+        let response = gateway.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["x-tollgate-target"], "upstream/m", "{path}");
+        let received = &upstream.received()[0];
+        assert_eq!(received.uri.path(), "/v1/chat/completions", "{path}");
+        assert_eq!(received.body(), r#"{"model":"m","messages":[]}"#, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn under_a_providers_name_a_bare_name_is_its_own() {
+    let answer = Answer::json(200, CHAT_ANSWER);
+    let (gateway, upstream, _guard) = gateway(Protocol::OpenAiChat, answer).await;
+    let body = r#"{"model":"someone/m","messages":[]}"#;
+    let request = asking(Method::POST, "/upstream/v1/chat/completions").body(Full::from(body));
+    let response = gateway.oneshot(request.unwrap()).await.unwrap();
+    assert_eq!(response.headers()["x-tollgate-target"], "upstream/someone/m");
+    assert_eq!(upstream.received()[0].body(), body);
+}
+
+#[tokio::test]
+async fn geminis_alpha_version_is_a_call_too() {
+    let answer = Answer::json(
+        200,
+        r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}]}"#,
+    );
+    let (gateway, upstream, _guard) = gateway(Protocol::Gemini, answer).await;
+    let path = "/gemini/v1alpha/models/m:generateContent";
+    let request = asking(Method::POST, path).body(Full::from(r#"{"contents":[]}"#)).unwrap();
+    let response = gateway.oneshot(request).await.unwrap();
+    assert_eq!(response.headers()["x-tollgate-target"], "upstream/m");
+    assert_eq!(upstream.received()[0].uri.path(), "/v1alpha/models/m:generateContent");
+}
+
+#[tokio::test]
+async fn what_asks_a_model_is_never_passed_unread() {
+    let (gateway, upstream, _guard) =
+        gateway(Protocol::OpenAiChat, Answer::json(200, CHAT_ANSWER)).await;
+    for path in [
+        "/upstream/deployments/m/chat/completions",
+        "/upstream/v1beta/openai/chat/completions",
+        "/upstream/v1/chat%2fcompletions",
+        "/upstream/v9/models/m:generateContent",
+        "/openai/v1/messages",
+    ] {
+        let body = Full::from(r#"{"model":"m","messages":[]}"#);
+        let request = asking(Method::POST, path).body(body).unwrap();
+        let response = gateway.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 404, "{path}");
+    }
+    assert!(upstream.received().is_empty());
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use tollgate_core::{Deadline, Outcome, Reply, Served};
 use tollgate_meter::{EndUser, Tags};
@@ -20,7 +20,7 @@ use tollgate_translate::Policy;
 use tollgate_wire::{Caller, dialect};
 use tower::{Layer, Service};
 
-use super::paths::Own;
+use super::paths::{Own, straighten};
 use crate::{measures::Measures, state::SharedState};
 
 const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-call-id");
@@ -116,10 +116,12 @@ impl<S> Edge<S> {
 }
 
 impl<S> Edge<S> {
-    /// Writes down what the configuration says of every call, where it is not what the layers do
+    /// Writes down what the configuration says of a call, where it is not what the layers do
     /// anyway.
-    fn decided(&self, extensions: &mut Extensions) {
+    fn decided<B>(&self, request: &mut Request<B>) {
         let state = self.state.load();
+        straighten(request, &state.router);
+        let extensions = request.extensions_mut();
         if let Some(total) = state.patience.total {
             extensions.insert(Deadline(Instant::now() + total));
         }
@@ -145,7 +147,7 @@ where
         if let Some(response) = self.health(request.method(), request.uri().path()) {
             return ResponseFuture { state: State::Health { response: Some(response) } };
         }
-        self.decided(request.extensions_mut());
+        self.decided(&mut request);
         let caller = Caller::of(&request);
         let outcome = Outcome::new();
         told_by_headers(&mut request);

@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use tollgate_core::{Call, CallFacts, Class, KeyId, Operation, Principal, Refusal, Reply};
 use tollgate_store::StoreError;
-use tollgate_wire::{Caller, Located, dialect, locate, with_path};
+use tollgate_wire::{Caller, Located, asks_model, dialect, locate, with_path};
 use tower::{Layer, Service};
 
 use super::{paths::Own, targets::Targets};
@@ -91,9 +91,13 @@ impl<S> Operations<S> {
     }
 
     /// Points a request under `/{provider}/` at that provider: the rest of its path is the
-    /// provider's own. Its body is never read.
+    /// provider's own. Its body is never read, so that what asks a model is not passed: nobody would
+    /// know what it costs.
     fn pass_through<B>(&self, caller: Caller, request: &mut Request<B>) -> Option<()> {
         let (name, rest) = request.uri().path().get(1..)?.split_once('/')?;
+        if *request.method() != Method::GET && asks_model(&format!("/{rest}")) {
+            return None;
+        }
         let state = self.state.load();
         let target = state.router.provider(name)?.without_model(caller.protocol)?;
         let uri = with_path(request.uri(), &format!("/{rest}"))?;
