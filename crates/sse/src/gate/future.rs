@@ -10,7 +10,7 @@ use tollgate_core::{Attempt, BoxError, Call, Ending, Failure, Frames, StreamErro
 use tollgate_wire::Fault;
 
 use super::{
-    Failed, Gated, GatedBody, Limits,
+    Failed, Gated, GatedBody, Held, Limits,
     body::{Opened, What},
     failure_of,
     passed::{Known, Passed},
@@ -33,7 +33,9 @@ use super::{
 ///   asked for.
 /// - **What another gate let pass** ([`Passed`]) passes at once.
 /// - Operations without a model, answers without body (204, 205) and compressed answers pass
-///   unread.
+///   unread. Of an operation without a model an error answer is held up to [`Limits::error`], and
+///   fails if it speaks of the gateway's credential or quota, was written by an inner layer, or
+///   breaks off.
 ///
 /// Dropping the future drops the inner body.
 #[derive(Debug)]
@@ -121,6 +123,11 @@ impl<B> Gate<B> {
 
     fn conclude(&mut self, verdict: Verdict) -> Gated<B> {
         let head = self.head.take().expect("a gate is not polled after it opened");
+        let verdict = match verdict {
+            Verdict::Unread if self.concerns_us(&head) => Verdict::Answered { whole: false },
+            Verdict::Unread => Verdict::Commit,
+            verdict => verdict,
+        };
         if let Verdict::Commit = verdict {
             return Gated::Committed(Response::from_parts(head, self.open()));
         }
@@ -142,6 +149,15 @@ impl<B> Gate<B> {
         }
         drop((rest, self.wrong.take()));
         Gated::Failed(Box::new(Failed { fault, failure, head, body, whole }))
+    }
+}
+
+impl<B> Gate<B> {
+    /// Whether an error answer that nobody reads is not for the client as it came.
+    fn concerns_us(&self, head: &Parts) -> bool {
+        let held = self.holding.as_ref().and_then(|holding| holding.hold.unread());
+        let is_ours = |held: &Held| fault_of(head, &held.joined(), &self.call).is_ours();
+        head.extensions.get::<Failure>().is_some() || held.is_some_and(is_ours)
     }
 }
 
@@ -225,5 +241,57 @@ where
         let this = self.get_mut();
         let verdict = ready!(this.poll_verdict(cx));
         Poll::Ready(this.conclude(verdict))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use http_body_util::BodyExt;
+    use tollgate_core::{Class, Operation, Protocol};
+
+    use super::*;
+    use crate::scripted::Scripted;
+
+    async fn gated(status: u16, script: Scripted) -> Gated<Scripted> {
+        let mut response = Response::new(script);
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        let limits = Limits { error: 64, ..Limits::default() };
+        let call = Call::new(Protocol::OpenAiChat, Operation::Other);
+        Gate::with_limits(response, &call, limits).await
+    }
+
+    async fn passed(status: u16, script: Scripted) -> Bytes {
+        match gated(status, script).await {
+            Gated::Committed(response) => response.into_body().collect().await.unwrap().to_bytes(),
+            Gated::Failed(failed) => panic!("{failed:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_nobody_reads_passes_as_it_came_however_long_it_is() {
+        assert_eq!(passed(404, Scripted::new(["<h1>", "no</h1>"])).await, "<h1>no</h1>");
+        assert_eq!(passed(500, Scripted::new(["{}"])).await, "{}");
+        let long = "x".repeat(50);
+        let whole = passed(400, Scripted::new([&*long, &long, "end"])).await;
+        assert_eq!(whole, [&*long, &long, "end"].concat());
+    }
+
+    #[tokio::test]
+    async fn an_error_nobody_reads_fails_where_it_is_about_our_account() {
+        let spent = "{\"error\":{\"type\":\"insufficient_quota\"}}";
+        let long = "x".repeat(50);
+        for (status, script, class) in [
+            (401, Scripted::new(["no"]), Class::Auth),
+            (401, Scripted::new([&*long, &long]), Class::Auth),
+            (429, Scripted::new([spent]), Class::Quota),
+        ] {
+            match gated(status, script).await {
+                Gated::Failed(failed) => assert_eq!(failed.failure.class, class),
+                Gated::Committed(_) => panic!("{status} was passed on"),
+            }
+        }
+        // The words alone, where the status says that it went well, are the client's business.
+        assert_eq!(passed(200, Scripted::new([spent])).await, spent);
     }
 }

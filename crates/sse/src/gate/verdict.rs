@@ -55,6 +55,9 @@ pub(super) enum Verdict {
     Answered {
         whole: bool,
     },
+    /// The upstream answered with an error to what nobody here has read, held whole or as far as is
+    /// held.
+    Unread,
 }
 
 pub(super) fn bad_answer(message: &'static str) -> Verdict {
@@ -70,8 +73,14 @@ fn too_much() -> Verdict {
 #[derive(Debug)]
 pub(super) enum Hold {
     Stream(Box<Stream>),
-    Whole { held: Held, scanner: Scanner<fn(&str) -> bool>, sound: Option<Sound> },
+    Whole {
+        held: Held,
+        scanner: Scanner<fn(&str) -> bool>,
+        sound: Option<Sound>,
+    },
     Error(Held),
+    /// An error answer to an operation without a model.
+    Unread(Held),
 }
 
 /// What a head leads to.
@@ -86,7 +95,8 @@ impl Entry {
     /// `is_read` says that the call's body was: whether it asks for a stream is known.
     pub(super) fn of(head: &Parts, call: &Call, limits: Limits, is_read: bool) -> Self {
         if !call.operation.has_model() {
-            return Self::Pass;
+            let is_error = head.status.is_client_error() || head.status.is_server_error();
+            return if is_error { Self::Hold(Hold::Unread(Held::default())) } else { Self::Pass };
         }
         if !head.status.is_success() {
             return Self::Hold(Hold::Error(Held::default()));
@@ -145,6 +155,10 @@ impl Hold {
                 held.push(chunk);
                 (held.len() > limits.error).then_some(Verdict::Answered { whole: false })
             }
+            Self::Unread(held) => {
+                held.push(chunk);
+                (held.len() > limits.error).then_some(Verdict::Unread)
+            }
         }
     }
 
@@ -161,6 +175,7 @@ impl Hold {
                 end_of_answer(held, scanner, call)
             }
             Self::Error(_) => Verdict::Answered { whole: true },
+            Self::Unread(_) => Verdict::Unread,
         }
     }
 
@@ -168,15 +183,23 @@ impl Hold {
     pub(super) fn failed(&mut self, error: StreamError) -> Verdict {
         match self {
             Self::Stream(stream) if stream.automaton.is_complete(false) => Verdict::Commit,
-            Self::Error(_) => Verdict::Answered { whole: false },
+            Self::Error(_) | Self::Unread(_) => Verdict::Answered { whole: false },
             _ => Verdict::Broken(error),
+        }
+    }
+
+    /// What is held of an error answer nobody reads but for whom it concerns.
+    pub(super) fn unread(&self) -> Option<&Held> {
+        match self {
+            Self::Unread(held) => Some(held),
+            _ => None,
         }
     }
 
     pub(super) fn into_held(self) -> Held {
         match self {
             Self::Stream(stream) => stream.held,
-            Self::Whole { held, .. } | Self::Error(held) => held,
+            Self::Whole { held, .. } | Self::Error(held) | Self::Unread(held) => held,
         }
     }
 }
