@@ -306,6 +306,11 @@ impl<S, P, E> Run<S, P, E> {
         input + self.call.as_ref().and_then(|call| call.output_limit).unwrap_or(0)
     }
 
+    /// Whether it is an operation without a model, of whose answers only errors are read.
+    fn is_unread(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| !call.operation.has_model())
+    }
+
     fn caller(&self) -> Caller {
         match &self.call {
             Some(call) => Caller { protocol: call.protocol, id: call.id },
@@ -348,9 +353,13 @@ impl<S, P, E> Run<S, P, E> {
         }
         facts.insert(served);
         let outcome = facts.get_or_insert_default::<Outcome>().clone();
+        let is_unread = self.is_unread();
         let watch = self.current.take().and_then(|current| {
             let now = now();
             current.in_flight.standing().recovered(current.began);
+            if is_unread {
+                return None;
+            }
             if is_stream {
                 let took = now.saturating_duration_since(current.began);
                 current.in_flight.standing().saw_first_content(now, took);
@@ -443,7 +452,8 @@ impl<S, P: Policy, E> Run<S, P, E> {
         let Some(current) = self.current.take() else { return Action::Stop };
         let now = now();
         // How little time a caller has is no fault of the target's.
-        if failure.class != Class::Timeout || !self.is_over(now) {
+        let is_fair = failure.class != Class::Timeout || !self.is_over(now);
+        if is_fair && self.tells_of_target(failure.class) {
             let Settings { breaker, counts, .. } = &*self.settings;
             breaker.failed(current.asked(), (fault, failure), now, counts);
         }
@@ -462,6 +472,14 @@ impl<S, P: Policy, E> Run<S, P, E> {
         }
         self.note(current.index, action, failure.retry_after, now);
         action
+    }
+
+    /// Whether a failure tells how others would fare: that of an operation without a model does only
+    /// where it is the account's or the host's.
+    fn tells_of_target(&self, class: Class) -> bool {
+        let is_everyones =
+            matches!(class, Class::Auth | Class::Permission | Class::Quota | Class::Connect);
+        is_everyones || !self.is_unread()
     }
 
     /// Leaves out of the request what was refused of it, once; whether there was anything.
