@@ -199,3 +199,63 @@ async fn what_asks_a_model_is_never_passed_unread() {
     }
     assert!(upstream.received().is_empty());
 }
+
+#[tokio::test]
+async fn fault_25_a_rejection_of_our_credential_is_not_shown_as_the_clients() {
+    use Protocol::{AnthropicMessages, Gemini, OpenAiChat};
+    for (protocol, status, body, told) in [
+        (OpenAiChat, 401, r#"{"error":{"message":"no","code":"invalid_api_key"}}"#, 502),
+        (OpenAiChat, 429, r#"{"error":{"message":"no","type":"insufficient_quota"}}"#, 503),
+        (
+            AnthropicMessages,
+            401,
+            r#"{"type":"error","error":{"type":"authentication_error"}}"#,
+            502,
+        ),
+        (AnthropicMessages, 403, r#"{"type":"error","error":{"type":"permission_error"}}"#, 502),
+        (
+            AnthropicMessages,
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error",
+               "message":"Your credit balance is too low to access the Anthropic API."}}"#,
+            503,
+        ),
+        (
+            Gemini,
+            400,
+            r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT",
+               "details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo",
+               "reason":"API_KEY_INVALID"}]}}"#,
+            502,
+        ),
+    ] {
+        let (gateway, upstream, _guard) = gateway(protocol, Answer::json(status, body)).await;
+        let ask = || asking(Method::GET, "/upstream/v1/files").body(Full::default()).unwrap();
+        let response = gateway.clone().oneshot(ask()).await.unwrap();
+        assert_eq!(response.status(), told, "{protocol} {status}");
+        let text = response.into_body().map_err(Into::<BoxError>::into).collect().await.unwrap();
+        let text = String::from_utf8(text.to_bytes().to_vec()).unwrap();
+        let code = if told == 502 { "upstream_auth" } else { "upstream_quota" };
+        assert!(text.contains(code), "{protocol} {status}: {text}");
+        let again = gateway.oneshot(ask()).await.unwrap();
+        assert_eq!((again.status().as_u16(), upstream.received().len()), (told, 1), "set aside");
+    }
+}
+
+#[tokio::test]
+async fn any_other_error_keeps_its_bytes_and_sets_nobody_aside() {
+    for (status, body) in [(404, "<h1>no</h1>"), (500, "{}"), (429, "slow \0 down"), (400, "")] {
+        let answer = Answer::json(status, body).header("x-own", "kept");
+        let (gateway, _, _guard) = gateway(Protocol::OpenAiChat, answer).await;
+        for _ in 0..7 {
+            let request = asking(Method::GET, "/upstream/v1/files").body(Full::default()).unwrap();
+            let response = gateway.clone().oneshot(request).await.unwrap();
+            assert_eq!(
+                (response.status().as_u16(), &response.headers()["x-own"]),
+                (status, &"kept".parse().unwrap())
+            );
+            let text = response.into_body().map_err(Into::<BoxError>::into).collect().await;
+            assert_eq!(text.unwrap().to_bytes(), body);
+        }
+    }
+}

@@ -1,11 +1,13 @@
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use tollgate_catalog::{Catalogue, Found, FoundBy, Mode};
-use tollgate_core::{Board, Operation, Protocol, Skip, Skipped, Standing, Target, Transport};
+use tollgate_core::{
+    Board, Operation, Protocol, Skip, Skipped, Standing, State, Target, Transport,
+};
 
 use crate::{
     Order,
-    provider::{Endpoint, Provider, offers},
+    provider::{Deployment, Endpoint, Provider, offers},
     router::Abilities,
 };
 
@@ -121,14 +123,24 @@ fn base(provider: &Provider, endpoint: &Endpoint, model: &str) -> Target {
 
 impl Provider {
     /// The target of requests that name no model: where the provider speaks `protocol`, else its
-    /// first endpoint; by its first deployment.
-    pub fn without_model(&self, protocol: Protocol) -> Option<Arc<Target>> {
+    /// first endpoint; by its first deployment that `board` does not say is set aside, else the
+    /// first.
+    pub fn without_model(
+        &self,
+        protocol: Protocol,
+        board: &Board,
+        now: Instant,
+    ) -> Option<Arc<Target>> {
         let endpoint = self.speaks(protocol).or(self.endpoints.first())?;
-        let deployment = self.deployments.first()?;
-        let mut target = base(self, endpoint, "");
-        target.deployment = deployment.name.clone();
-        target.credential = Some(deployment.name.clone());
-        Some(Arc::new(target))
+        let by = |deployment: &Deployment| {
+            let mut target = base(self, endpoint, "");
+            target.deployment = deployment.name.clone();
+            target.credential = Some(deployment.name.clone());
+            target
+        };
+        let is_open = |target: &Target| board.of(target).state(now) == State::Open;
+        let open = self.deployments.iter().map(by).find(is_open);
+        open.or_else(|| self.deployments.first().map(by)).map(Arc::new)
     }
 }
 

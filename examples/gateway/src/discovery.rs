@@ -7,7 +7,10 @@ use futures_util::future::join_all;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 use tollgate_core::{Body, BoxError, Protocol, Target};
 use tollgate_keys::CredentialLayer;
 use tollgate_route::Provider;
@@ -79,7 +82,7 @@ where
 
     /// The models of one provider. `None`: it does not say.
     async fn models(&self, provider: &Provider) -> Option<Vec<Arc<str>>> {
-        let request = Request::get("/v1/models").extension(target(provider)?);
+        let request = Request::get("/v1/models").extension(self.target(provider)?);
         let request = request.body(Body::empty()).ok()?;
         let service = CredentialLayer::new(self.state.clone()).layer(self.leaf.clone());
         let Ok(response) = service.oneshot(request).await;
@@ -89,13 +92,14 @@ where
         let body = Limited::new(response.into_body(), LONGEST).collect().await.ok()?;
         named(&body.to_bytes())
     }
-}
 
-/// Where a provider says which models it has.
-fn target(provider: &Provider) -> Option<Arc<Target>> {
-    let target = provider.without_model(Protocol::OpenAiChat)?;
-    let openai = [Protocol::OpenAiChat, Protocol::OpenAiResponses];
-    openai.contains(&target.protocol).then_some(target)
+    /// Where a provider says which models it has.
+    fn target(&self, provider: &Provider) -> Option<Arc<Target>> {
+        let (board, now) = (&self.state.load().board, Instant::now());
+        let target = provider.without_model(Protocol::OpenAiChat, board, now.into_std())?;
+        let openai = [Protocol::OpenAiChat, Protocol::OpenAiResponses];
+        openai.contains(&target.protocol).then_some(target)
+    }
 }
 
 /// The names in OpenAI's list of models. `None`: it is none.
@@ -122,7 +126,7 @@ struct Entry {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
     use tollgate_core::BoxError;
     use tollgate_keys::MemoryKeys;
     use tollgate_testkit::{Answer, Script, ScriptBody, Upstream};

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tollgate_core::{Class, KeyId, Operation, Principal};
+use tollgate_core::{Board, Class, Ejection, KeyId, Operation, Principal, Scope};
 use tollgate_route::{Alias, Router};
 
 use crate::support::*;
@@ -130,4 +130,21 @@ fn lists_show_what_the_key_may_use() {
     assert_eq!(listed.collect::<Vec<_>>(), expected);
     assert_eq!(aliased().describe("google/x", GEMINI).unwrap().owner, "gemini");
     assert!(router().describe("nobody/x", GEMINI).is_none());
+}
+
+#[test]
+fn what_names_no_model_goes_to_the_first_deployment_that_is_not_set_aside() {
+    let now = std::time::Instant::now();
+    let (board, provider) = (Board::new(), provider("openai", &[CHAT]).deployments(["a", "b"]));
+    let first = || provider.without_model(CHAT, &board, now).unwrap();
+    assert_eq!(&*first().deployment, "a");
+    let hour = now + std::time::Duration::from_secs(3600);
+    let set_aside = || {
+        let ejection = Ejection::new(Class::Auth, now, hour);
+        board.of(&first()).eject(Scope::Deployment, ejection);
+    };
+    set_aside();
+    assert_eq!(&*first().deployment, "b");
+    set_aside();
+    assert_eq!(&*first().deployment, "a", "somebody says that all are");
 }

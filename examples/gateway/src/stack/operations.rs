@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
-use tollgate_core::{Call, CallFacts, Class, KeyId, Operation, Principal, Refusal, Reply};
+use tollgate_core::{Call, CallFacts, Class, KeyId, Operation, Plan, Principal, Refusal, Reply};
 use tollgate_store::StoreError;
 use tollgate_wire::{Caller, Located, asks_model, dialect, locate, with_path};
 use tower::{Layer, Service};
@@ -99,12 +99,15 @@ impl<S> Operations<S> {
             return None;
         }
         let state = self.state.load();
-        let target = state.router.provider(name)?.without_model(caller.protocol)?;
+        let now = tokio::time::Instant::now().into_std();
+        let provider = state.router.provider(name)?;
+        let target = provider.without_model(caller.protocol, &state.board, now)?;
         let uri = with_path(request.uri(), &format!("/{rest}"))?;
         let call = Call::new(target.protocol, Operation::Other);
         let call = CallFacts { id: caller.id, ..CallFacts::clone(&call) };
         *request.uri_mut() = uri;
         request.extensions_mut().insert(Call::from(call));
+        request.extensions_mut().insert(Plan::one(target.clone(), "named by the path"));
         request.extensions_mut().insert(target);
         Some(())
     }

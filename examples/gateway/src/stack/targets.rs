@@ -15,7 +15,7 @@ pub(super) struct Targets {
 
 #[derive(Debug, Serialize)]
 struct Line {
-    /// `provider/model`.
+    /// `provider/model`, or the provider alone for what names no model.
     target: String,
     deployment: String,
     /// `open`, `ejected`, or `probing`: one request at a time decides.
@@ -54,7 +54,11 @@ fn name(state: &State, standing: &Standing) -> Option<String> {
     let own = providers.find(|provider| {
         provider.deployments.iter().any(|own| own.name == *standing.deployment())
     })?;
-    Some([&*own.name, "/", standing.model()].concat())
+    Some(match &**standing.model() {
+        // What names no model, under the provider's name.
+        "" => own.name.to_string(),
+        model => [&*own.name, "/", model].concat(),
+    })
 }
 
 impl Line {
