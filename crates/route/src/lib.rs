@@ -129,6 +129,7 @@ mod facts;
 mod fitness;
 mod future;
 mod layer;
+mod list;
 mod names;
 mod order;
 mod planning;

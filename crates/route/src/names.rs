@@ -23,36 +23,39 @@ impl Router {
         asked: &'a str,
         protocol: Protocol,
     ) -> Result<Meaning<'a>, Refusal> {
-        if let Some(alias) = self.aliases.get(asked) {
-            return Ok(Meaning::Alias(alias, None));
-        }
-        if let Some((alias, rest)) = self.pattern(asked, |pattern| pattern != "*") {
-            return Ok(Meaning::Alias(alias, Some(rest)));
-        }
-        let split = asked.split_once('/');
-        if let Some((provider, model)) =
-            split.and_then(|(name, model)| Some((self.position(name)?, model)))
-        {
-            return match model {
-                "" => Err(self.unknown(asked)),
-                _ => Ok(Meaning::Model(provider, model)),
-            };
-        }
-        if let Some(provider) = self.knowing(asked, protocol) {
-            return Ok(Meaning::Model(provider, asked));
-        }
-        if let Some((alias, rest)) = self.pattern(asked, |pattern| pattern == "*") {
-            return Ok(Meaning::Alias(alias, Some(rest)));
+        if let Some(meaning) = self.named(asked, protocol) {
+            return Ok(meaning);
         }
         let native = || self.providers.iter().position(|p| p.speaks(protocol).is_some());
-        match native().filter(|_| split.is_none() && !asked.is_empty()) {
+        match native().filter(|_| !asked.contains('/') && !asked.is_empty()) {
             Some(provider) => Ok(Meaning::Model(provider, asked)),
             None => Err(self.unknown(asked)),
         }
     }
 
+    /// The same of names that are known to be somebody's.
+    pub(crate) fn named<'a>(&'a self, asked: &'a str, protocol: Protocol) -> Option<Meaning<'a>> {
+        if let Some(alias) = self.aliases.get(asked) {
+            return Some(Meaning::Alias(alias, None));
+        }
+        if let Some((alias, rest)) = self.pattern(asked, |pattern| pattern != "*") {
+            return Some(Meaning::Alias(alias, Some(rest)));
+        }
+        let split = asked.split_once('/');
+        if let Some((provider, model)) =
+            split.and_then(|(name, model)| Some((self.position(name)?, model)))
+        {
+            return (!model.is_empty()).then_some(Meaning::Model(provider, model));
+        }
+        if let Some(provider) = self.knowing(asked, protocol) {
+            return Some(Meaning::Model(provider, asked));
+        }
+        let (alias, rest) = self.pattern(asked, |pattern| pattern == "*")?;
+        Some(Meaning::Alias(alias, Some(rest)))
+    }
+
     /// The alias whose pattern matches with most letters of its own.
-    fn pattern<'a>(
+    pub(crate) fn pattern<'a>(
         &'a self,
         asked: &'a str,
         wanted: impl Fn(&str) -> bool,

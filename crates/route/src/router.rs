@@ -1,14 +1,19 @@
-use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use tollgate_catalog::Catalogue;
-use tollgate_core::{Board, Caps, Operation, Plan, Principal, Protocol, Refusal, Target};
-use tollgate_wire::ModelCard;
+use tollgate_core::{Board, Caps, Operation, Plan, Protocol, Refusal, Target};
 
 use crate::{
     Affinity, Alias, Ask, Provider, Resolve,
     candidate::{Maker, Place, Route},
+    list::Listed,
     names::Meaning,
     random::Random,
 };
@@ -30,7 +35,7 @@ pub struct Router {
     pub(crate) translates: bool,
     pub(crate) random: Random,
     abilities: Abilities,
-    known: Known,
+    pub(crate) known: Known,
 }
 
 /// Who knows better what models take.
@@ -55,9 +60,14 @@ impl fmt::Debug for Abilities {
     }
 }
 
-/// What names mean that were asked for before, by protocol and operation.
+/// What was found out of names before.
 #[derive(Clone, Debug)]
-struct Known(Arc<[ArcSwap<Routes>]>);
+pub(crate) struct Known {
+    /// What those mean that were asked for, by protocol and operation.
+    routes: Arc<[ArcSwap<Routes>]>,
+    /// Those that lists show.
+    pub(crate) listed: Arc<OnceLock<Vec<Listed>>>,
+}
 
 type Routes = HashMap<Box<str>, Arc<Route>>;
 
@@ -66,7 +76,8 @@ const KINDS: usize = Protocol::ALL.len() * 3;
 
 impl Default for Known {
     fn default() -> Self {
-        Self((0..KINDS).map(|_| ArcSwap::default()).collect())
+        let routes = (0..KINDS).map(|_| ArcSwap::default()).collect();
+        Self { routes, listed: Arc::default() }
     }
 }
 
@@ -78,7 +89,7 @@ impl Known {
             Operation::CountTokens => 2,
             _ => 0,
         };
-        &self.0[protocol * 3 + operation]
+        &self.routes[protocol * 3 + operation]
     }
 }
 
@@ -197,28 +208,6 @@ impl Router {
         }
     }
 
-    /// Returns the models a key may ask for, aliases first. Patterns are none.
-    pub fn list(&self, principal: Option<&Principal>) -> Vec<ModelCard> {
-        let aliases = self.aliases.keys().filter(|alias| !alias.contains('*'));
-        let aliases = aliases.map(|alias| card(alias.to_string(), "tollgate"));
-        let models = self.providers.iter().flat_map(|provider| {
-            let name = &provider.name;
-            provider.models.iter().map(move |model| card([name, "/", &**model].concat(), name))
-        });
-        let allowed = |card: &ModelCard| principal.is_none_or(|p| p.models.allows(&card.id));
-        aliases.chain(models).filter(allowed).collect()
-    }
-
-    /// Describes one model, if the name means anything.
-    pub fn describe(&self, asked: &str, protocol: Protocol) -> Option<ModelCard> {
-        match self.meaning(asked, protocol).ok()? {
-            Meaning::Alias(..) => Some(card(asked.to_owned(), "tollgate")),
-            Meaning::Model(provider, _) => {
-                Some(card(asked.to_owned(), &self.providers[provider].name))
-            }
-        }
-    }
-
     /// Notes which models a provider has. Returns whether that is news, and of a provider that is
     /// still there.
     pub fn learn(&mut self, asked: &Provider, models: &[Arc<str>]) -> bool {
@@ -327,8 +316,4 @@ impl Resolve for Router {
     fn keeps(&self, name: &str, target: &Target) {
         self.answered(self.affinity.named(name), target);
     }
-}
-
-fn card(id: String, owner: &str) -> ModelCard {
-    ModelCard { id, owner: owner.to_owned(), ..ModelCard::default() }
 }

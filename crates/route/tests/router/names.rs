@@ -133,6 +133,25 @@ fn lists_show_what_the_key_may_use() {
 }
 
 #[test]
+fn lists_show_what_the_catalogue_has_a_price_for() {
+    let router = router().aliases([("gpt-4o*", Alias::new(["openai/gpt-4o*"]))]);
+    let ids: Vec<_> = router.list(None).into_iter().map(|card| card.id).collect();
+    for id in ["openai/gpt-5.2", "gpt-5.2", "anthropic/claude-sonnet-4-5", "openai/gpt-4o"] {
+        assert_eq!(ids.iter().filter(|one| *one == id).count(), 1, "{id}");
+    }
+    assert!(!ids.iter().any(|id| id == "gpt-4o-mini"), "it is the alias' now");
+    assert!(!ids.iter().any(|id| id.contains('*')));
+    let mut principal = Principal::new(KeyId::new("k"), "k");
+    principal.models = tollgate_core::AllowedModels::only(["anthropic/claude-sonnet-4-5"]);
+    let listed = router.list(Some(&principal)).into_iter().map(|card| card.id);
+    let expected = ["anthropic/claude-sonnet-4-5", "claude-sonnet-4-5"];
+    assert_eq!(listed.collect::<Vec<_>>(), expected);
+    assert!(router.describe("gpt-5.2", CHAT).unwrap().max_output_tokens.is_some());
+    assert!(router.describe("nope-nope", CHAT).is_none(), "it might be new, but nobody knows");
+    assert_eq!(Request::of(CHAT, "nope-nope").first(&router), "openai/nope-nope");
+}
+
+#[test]
 fn what_names_no_model_goes_to_the_first_deployment_that_is_not_set_aside() {
     let now = std::time::Instant::now();
     let (board, provider) = (Board::new(), provider("openai", &[CHAT]).deployments(["a", "b"]));
