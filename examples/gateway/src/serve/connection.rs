@@ -233,6 +233,7 @@ where
 mod tests {
     use http_body_util::Full;
     use tokio::{net::TcpListener, sync::watch};
+    use tollgate_testkit::Script;
     use tower::{limit::ConcurrencyLimit, service_fn};
 
     use super::*;
@@ -261,6 +262,25 @@ mod tests {
         let answers = tokio::time::timeout(Duration::from_secs(10), both).await;
         let (first, second) = answers.expect("a place in the queue is held by nobody");
         assert!(first.ends_with("at last") && second.ends_with("at last"), "{first} {second}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_at_once_comes_behind_its_head() {
+        for script in [Script::new("abc").reset(), Script::default().reset()] {
+            let sent = script.bytes();
+            let service = service_fn(move |_| {
+                let head = Response::builder().header("content-length", 500);
+                std::future::ready(Ok::<_, Infallible>(head.body(script.body()).unwrap()))
+            });
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let at = listener.local_addr().unwrap();
+            let (_go_on, stop) = watch::channel(false);
+            tokio::spawn(Server::new(Limits::default()).serve(listener, service, stop));
+            let answer = ask(at).await;
+            let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+            assert!(head.starts_with("HTTP/1.1 200 OK") && head.contains("content-length: 500"));
+            assert_eq!(body, sent);
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
+use tollgate_core::BoxError;
 
 /// The most of a frame that is handed over at once: a client that takes this much is reading.
 const PIECE: usize = 64 << 10;
@@ -107,33 +108,53 @@ impl<F: Future> Future for Stream<F> {
 pin_project! {
     /// A response's body that notes whose turn it is. Over HTTP/1 it passes untouched, over HTTP/2
     /// in pieces of at most 64 KiB.
+    ///
+    /// It breaks off only after the connection had its turn: with an error hyper drops what it was
+    /// given and has not written yet, the head too.
     #[derive(Debug)]
     pub(super) struct SentBody<B> {
         #[pin]
         body: B,
         // What is left of a frame.
         rest: Bytes,
+        // How it breaks off.
+        error: Option<BoxError>,
     }
 }
 
 impl<B> SentBody<B> {
     pub(super) fn new(body: B) -> Self {
-        Self { body, rest: Bytes::new() }
+        Self { body, rest: Bytes::new(), error: None }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for SentBody<B> {
+impl<B> Body for SentBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
+        if let Some(error) = this.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let polled = match this.rest.is_empty() {
             true => this.body.poll_frame(cx),
             false => Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.rest))))),
+        };
+        let polled = match polled {
+            Poll::Ready(Some(Err(error))) => {
+                *this.error = Some(error.into());
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => polled.map(|frame| frame.map(|frame| frame.map_err(Into::into))),
         };
         let turn = if matches!(polled, Poll::Ready(Some(_))) { Turn::Client } else { Turn::Ours };
         // Outside a stream's task there is nobody to tell.
@@ -144,7 +165,7 @@ impl<B: Body<Data = Bytes>> Body for SentBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.rest.is_empty() && self.error.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
