@@ -6,7 +6,10 @@ use indexmap::IndexMap;
 use tollgate_route::{Alias, AliasTarget, Provider, nearest};
 use tollgate_upstream::preset;
 
-use super::{Wrong, file};
+use super::{
+    Wrong, file,
+    quote::{is_name, quoted},
+};
 
 /// What the names of the file mean.
 pub(super) fn resolve(
@@ -36,7 +39,7 @@ fn check(alias: &str, target: &str, providers: &[Provider]) -> Result<(), String
         // What the star of the alias stands for may name the provider.
         return match alias.contains('*') && target.contains('*') {
             true => Ok(()),
-            false => Err(format!("`{target}` is not of the form `provider/model`")),
+            false => Err(format!("{} is not of the form `provider/model`", quoted(target))),
         };
     };
     let called = |known: &Provider| &*known.name == provider || known.aliases.contains(&provider);
@@ -45,8 +48,13 @@ fn check(alias: &str, target: &str, providers: &[Provider]) -> Result<(), String
     }
     let near = || nearest(provider, providers.iter().map(|known| &*known.name));
     let hint = match preset(provider) {
-        Some(_) => Some(format!(" is declared; `[providers.{provider}]` declares it")),
-        None => near().map(|near| format!("; did you mean `{near}/{model}`?")),
+        Some(_) => Some(format!("; `[providers.{provider}]` declares it")),
+        None => near().map(|near| match is_name(model) {
+            true => format!("; did you mean `{near}/{model}`?"),
+            false => format!("; did you mean `{near}`?"),
+        }),
     };
-    Err(format!("no provider `{provider}`{}", hint.unwrap_or_default()))
+    let called =
+        if is_name(provider) { format!(" `{provider}`") } else { " of that name".to_owned() };
+    Err(format!("no provider{called} is declared{}", hint.unwrap_or_default()))
 }

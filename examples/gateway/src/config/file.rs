@@ -11,7 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use tollgate_route::Order;
 
-use super::capabilities::Capabilities;
+use super::{capabilities::Capabilities, quote::quoted};
 use crate::{serve::Limits, stack::Options};
 
 /// The whole file. Everything is optional; unknown keys are errors.
@@ -512,13 +512,16 @@ fn words(duration: Duration) -> String {
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text)
-        .map(Some)
-        .map_err(|error| D::Error::custom(format!("`{text}` is no duration like `30s`: {error}")))
+    let wrong = |_| D::Error::custom(format!("{} is no duration like `30s`", quoted(&text)));
+    humantime::parse_duration(&text).map(Some).map_err(wrong)
 }
 
 fn order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Order, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    let name = String::deserialize(deserializer)?;
+    let known = || Order::ALL.map(|order| format!("`{}`", order.as_str())).join(", ");
+    let wrong =
+        |_| D::Error::custom(format!("unknown variant `{name}`, expected one of {}", known()));
+    name.parse().map_err(wrong)
 }
 
 /// The names of the orders, as the schema knows them.

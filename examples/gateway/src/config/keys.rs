@@ -5,7 +5,10 @@ use std::{collections::HashSet, sync::Arc};
 use tollgate_core::{AllowedModels, KeyId, Principal, Secret};
 use tollgate_keys::{KeyHash, KeyRecord, MemoryKeys};
 
-use super::{Wrong, file};
+use super::{
+    Wrong, file,
+    quote::{is_variable, quoted},
+};
 
 /// Returns the keys as a store. Their ids are their names.
 pub(super) fn resolve(keys: &[file::Key]) -> Result<MemoryKeys, Wrong> {
@@ -14,7 +17,7 @@ pub(super) fn resolve(keys: &[file::Key]) -> Result<MemoryKeys, Wrong> {
     for (i, key) in keys.iter().enumerate() {
         let text = key_text(i, key)?;
         if !names.insert(&key.name) {
-            let message = format!("another key is named `{}`", key.name);
+            let message = format!("another key is named {}", quoted(&key.name));
             return Err(Wrong::new(format!("keys[{i}].name"), message));
         }
         let secret = Secret::new(&text);
@@ -36,7 +39,9 @@ fn key_text(i: usize, key: &file::Key) -> Result<String, Wrong> {
 }
 
 pub(super) fn unset(path: &str, name: &str) -> Wrong {
-    Wrong::new(path, format!("the environment variable {name} is not set"))
+    // Who writes a key after `env:` finds it here.
+    let name = if is_variable(name) { format!(" {name}") } else { " it names".to_owned() };
+    Wrong::new(path, format!("the environment variable{name} is not set"))
 }
 
 fn record(key: &file::Key) -> KeyRecord {

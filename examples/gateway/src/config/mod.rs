@@ -12,6 +12,7 @@ mod keys;
 mod parse;
 mod prices;
 mod providers;
+mod quote;
 mod schema;
 mod server;
 mod store;
@@ -322,7 +323,7 @@ mod tests {
         for (text, expected) in [
             (
                 "[providers.opnai]\n",
-                "`providers.opnai.kind`: no preset `opnai`; did you mean `openai`?",
+                "`providers.opnai.kind`: `opnai` is no preset; did you mean `openai`?",
             ),
             ("[providers.x]\nkind = \"openai-compatible\"\n", "`providers.x.base_url`: "),
             (
@@ -331,11 +332,11 @@ mod tests {
             ),
             (
                 "[providers.x]\nkind = \"openai-compatible\"\nbase_url = \"127.0.0.1\"\n",
-                "`providers.x.base_url`: `127.0.0.1` is no http or https URL",
+                "`providers.x.base_url`: is no http or https URL",
             ),
             (
                 "[providers.x]\nkind = \"openai-compatible\"\nbase_url = \"http://h\"\nprotocols = [\"openai\"]\n",
-                "`providers.x.protocols[0]`: unknown protocol `openai`",
+                "`providers.x.protocols[0]`: `openai` is no protocol; one of `openai-chat`, ",
             ),
             ("[[keys]]\nname = \"a\"\nkey = \"\"\n", "`keys[0].key`: "),
             (
@@ -358,6 +359,49 @@ mod tests {
         assert!(self::message(&preset).ends_with("`[providers.ollama]` declares it"));
         let empty = format!("{LOCAL}[models.fast]\ntargets = []\n");
         assert!(self::message(&empty).contains("`models.fast.targets`"));
+    }
+
+    #[test]
+    fn no_value_is_repeated_that_could_be_a_secret() {
+        const SECRET: &str = "sk-proj-abcdefghijklmnopqrstuvwx1234";
+        for text in [
+            "[providers.openai]\napi_keys = \"SECRET\"\n",
+            "[providers]\nopenai = \"SECRET\"\n",
+            "keys = \"SECRET\"\n",
+            "keys = [\"SECRET\"]\n",
+            "[[keys]]\nSECRET = 1\n",
+            "[[keys]]\nname = \"a\"\nkey = \"env:SECRET\"\n",
+            "[[keys]]\nname = \"SECRET\"\nkey = \"a\"\n[[keys]]\nname = \"SECRET\"\nkey = \"b\"\n",
+            "[[keys]]\nname = \"a\"\nkey = SECRET\n",
+            "[[keys]]\nname = \"a\"\nkey = \"SECRET\nmodels = []\n",
+            "[[keys]]\nname = \"a\"\nkey = \"SECRET\\q\"\n",
+            "[[keys]]\nname = \"a\"\nkey = \"k\"\nrpm = \"SECRET\"\n",
+            "[[keys]]\nname = \"a\"\nkey = \"k\"\nbudget = { usd = \"1\", per = \"SECRET\" }\n",
+            "[providers.openai]\napi_key = \"env:SECRET\"\n",
+            "[providers.x]\nkind = \"SECRET\"\n",
+            "[providers.x]\nkind = \"openai-SECRET\"\n",
+            "[providers.x]\nkind = \"openai-compatible\"\nbase_url = \"ftp://user:SECRET@h/\"\n",
+            "[providers.x]\nkind = \"openai-compatible\"\nbase_url = \"user:SECRET@host/v1\"\n",
+            "[providers.x]\nkind = \"openai-compatible\"\nbase_url = \"env:CARGO_MANIFEST_DIR\"\n",
+            "[providers.openai]\nprotocols = [\"SECRET\"]\napi_key = \"k\"\n",
+            "[providers.openai]\nproxy = \"http://u:SECRET@\"\napi_key = \"k\"\n",
+            "[models.fast]\ntargets = [\"SECRET\"]\n",
+            "[models.fast]\ntargets = [\"SECRET/m\"]\n",
+            "[models.fast]\nrouting = \"SECRET\"\ntargets = []\n",
+            "[deadlines]\nidle = \"SECRET\"\n",
+            "[server]\nlisten = \"u:SECRET@host\"\n",
+            "[server]\ntrusted_proxies = [\"SECRET\"]\n",
+            "[server.cors]\norigins = [\"SECRET\"]\n",
+            "[store]\nurl = \"postgres://u:SECRET@h/\"\n",
+            "[store]\nurl = \"env:SECRET\"\n",
+            "[store]\ndurability = \"SECRET\"\n",
+        ] {
+            let message = message(&text.replace("SECRET", SECRET));
+            assert!(!message.contains("abcdef"), "{text}: {message}");
+            assert!(!message.contains(env!("CARGO_MANIFEST_DIR")), "{text}: {message}");
+            assert!(message.starts_with("t.toml:"), "{text}: {message}");
+        }
+        assert!(!message("[[keys]]\nname = 987654321\n").contains("987654321"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{ConfigError, file::File};
+use super::{ConfigError, file::File, quote::is_name};
 
 /// Reads a file's text. `name` is how errors call the file.
 ///
@@ -22,8 +22,18 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<File, ConfigError> {
     File::deserialize(document).map_err(|error| {
         let path = track.path().to_string();
         let place = place(name, text, error.span());
-        ConfigError::new(place, format!("`{path}`: {}", with_hint(error.message())))
+        ConfigError::new(place, format!("`{}`: {}", shown(&path), in_our_words(error.message())))
     })
+}
+
+/// A path within the file, whose last key may be a secret in a place where no key is.
+fn shown(path: &str) -> &str {
+    match path.rsplit_once('.') {
+        Some((table, key)) if !is_name(key.trim_end_matches(|c| "[]0123456789".contains(c))) => {
+            table
+        }
+        _ => path,
+    }
 }
 
 /// Returns file and line of what stands at `path` in a text that was read, or of the innermost table
@@ -62,28 +72,62 @@ fn place(name: &str, text: &str, span: Option<Range<usize>>) -> String {
     format!("{name}:{line}")
 }
 
-/// Adds the nearest valid key or value to the message about an unknown one.
-fn with_hint(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = quoted.next().filter(|_| message.starts_with("unknown "));
-    let nearest = unknown.and_then(|unknown| nearest(unknown, quoted));
-    match (unknown, nearest) {
-        (Some(unknown), Some(nearest)) => {
-            let what = if message.starts_with("unknown field") { "key" } else { "value" };
-            format!("unknown {what} `{unknown}`; did you mean `{nearest}`?")
-        }
-        _ => in_the_words_of_toml(message),
+/// Adds the nearest valid key or value to the message about an unknown one. No value of the file is
+/// repeated that could be a secret.
+fn in_our_words(message: &str) -> String {
+    match message.strip_prefix("unknown ").and_then(unknown) {
+        Some(words) => words,
+        None => in_the_words_of_toml(message),
     }
 }
 
-/// Kinds of values as a TOML file calls them.
+/// What serde says after "unknown ": the kind, what stands there, and what could.
+fn unknown(message: &str) -> Option<String> {
+    let (kind, rest) = message.split_once(" `")?;
+    // What stands there may have anything in it, what is expected has not.
+    let (name, expected) =
+        rest.rsplit_once("`, expected ").or_else(|| rest.rsplit_once("`, there are no "))?;
+    let what = if kind == "field" { "key" } else { "value" };
+    let known = || expected.split('`').skip(1).step_by(2);
+    let nearest = nearest(name, known()).filter(|near| name.len() <= near.len() + 4);
+    Some(match nearest {
+        Some(nearest) if is_name(name) => {
+            format!("unknown {what} `{name}`; did you mean `{nearest}`?")
+        }
+        Some(nearest) => format!("unknown {what}; did you mean `{nearest}`?"),
+        None if kind == "field" && is_name(name) => {
+            format!("unknown {what} `{name}`, expected {expected}")
+        }
+        None => format!("unknown {what}, expected {expected}"),
+    })
+}
+
+/// Kinds of values as a TOML file calls them, and nothing of the values.
 fn in_the_words_of_toml(message: &str) -> String {
-    let message = message.replace("invalid type: map", "invalid type: table");
-    let message = message.replace("expected a sequence", "expected an array");
-    match message.split_once("expected struct ") {
-        Some((before, _)) => format!("{before}expected a table"),
-        None => message,
-    }
+    let Some((found, expected)) = message.rsplit_once(", expected ") else {
+        return message.to_owned();
+    };
+    let expected = match expected {
+        "a sequence" => "an array",
+        expected if expected.starts_with("struct ") => "a table",
+        expected => expected,
+    };
+    format!("{}, expected {expected}", without_value(found))
+}
+
+/// `invalid type: string "sk-…"` without the value.
+fn without_value(found: &str) -> String {
+    let Some((what, value)) = found.split_once(": ").filter(|_| found.starts_with("invalid "))
+    else {
+        return found.to_owned();
+    };
+    let kind = match value.split([' ', '`', '"']).next().unwrap_or_default() {
+        "map" => "table",
+        "sequence" => "array",
+        "floating" => "float",
+        kind => kind,
+    };
+    format!("{what}: {kind}")
 }
 
 #[cfg(test)]
@@ -112,7 +156,7 @@ mod tests {
     #[test]
     fn kinds_are_called_as_the_file_calls_them() {
         assert!(message("[keys]\n").ends_with("invalid type: table, expected an array"));
-        assert!(message("server = 3\n").ends_with("invalid type: integer `3`, expected a table"));
+        assert!(message("server = 3\n").ends_with("invalid type: integer, expected a table"));
     }
 
     #[test]
@@ -120,7 +164,7 @@ mod tests {
         let text = "[models.fast]\ntargets = [\"a/b\"]\nrouting = \"prioritys\"\n";
         assert!(message(text).ends_with("unknown value `prioritys`; did you mean `priority`?"));
         let text = "[models.fast]\ntargets = [\"a/b\"]\nrouting = \"zzz\"\n";
-        assert!(message(text).contains("unknown order `zzz`; one of `priority` "));
+        assert!(message(text).contains("unknown value, expected one of `priority`, "));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tollgate_upstream::{Auth, Hosting, PRESETS, Place, Preset, preset, transport
 use super::{
     Wrong, file,
     hosts::{self, resolved},
+    quote::quoted,
 };
 use crate::{
     state::CredentialsByName,
@@ -178,7 +179,7 @@ fn no_preset(path: &str, kind: &str) -> Wrong {
         Some(near) => format!("did you mean `{near}`?"),
         None => "set `kind`, for example to `openai-compatible`".to_owned(),
     };
-    Wrong::new(format!("{path}.kind"), format!("no preset `{kind}`; {hint}"))
+    Wrong::new(format!("{path}.kind"), format!("{} is no preset; {hint}", quoted(kind)))
 }
 
 /// Where a preset says that it speaks its protocols.
@@ -264,8 +265,7 @@ fn protocols(
     };
     let parsed = names.iter().enumerate().map(|(i, name)| {
         let wrong = |why: String| Wrong::new(format!("{path}.protocols[{i}]"), why);
-        let protocol =
-            name.parse().map_err(|e: tollgate_core::UnknownProtocol| wrong(e.to_string()))?;
+        let protocol = name.parse().map_err(|_: UnknownProtocol| wrong(no_protocol(name)))?;
         if preset.hosting != Hosting::Own && preset.endpoint(protocol).is_none() {
             return Err(wrong(format!("`{}` does not speak {protocol}", preset.name)));
         }
@@ -274,11 +274,17 @@ fn protocols(
     parsed.collect()
 }
 
+fn no_protocol(name: &str) -> String {
+    let known = Protocol::ALL.map(|protocol| format!("`{protocol}`")).join(", ");
+    format!("{} is no protocol; one of {known}", quoted(name))
+}
+
+/// The URL may hold a password: it is not repeated.
 fn base_url(path: &str, url: &file::Text) -> Result<Uri, Wrong> {
     let path = format!("{path}.base_url");
     let text = resolved(&path, url)?;
     let text = text.trim_end_matches('/');
-    parsed(text).ok_or_else(|| Wrong::new(path, format!("`{text}` is no http or https URL")))
+    parsed(text).ok_or_else(|| Wrong::new(path, "is no http or https URL"))
 }
 
 fn parsed(text: &str) -> Option<Uri> {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::{Wrong, file};
+use super::{Wrong, file, quote::quoted};
 use crate::{
-    serve::{Limits, Network, TlsFiles},
+    serve::{Limits, Network, TlsFiles, UnknownNetwork},
     stack::{Options, Origins},
 };
 
@@ -72,7 +72,7 @@ fn listen(said: Option<&str>) -> Result<String, Wrong> {
     let text = said.unwrap_or("127.0.0.1:4000");
     let (host, port) = text.rsplit_once(':').unwrap_or_default();
     if host.is_empty() || port.parse::<u16>().is_err() {
-        let message = format!("`{text}` is no host and port like `127.0.0.1:4000`");
+        let message = format!("{} is no host and port like `127.0.0.1:4000`", quoted(text));
         return Err(Wrong::new("server.listen", message));
     }
     Ok(text.to_owned())
@@ -96,8 +96,9 @@ fn limits(file: &file::Server) -> Limits {
 
 fn trusted_proxies(texts: &[String]) -> Result<Vec<Network>, Wrong> {
     let parsed = texts.iter().enumerate().map(|(i, text)| {
-        let wrong = |error: crate::serve::UnknownNetwork| {
-            Wrong::new(format!("server.trusted_proxies[{i}]"), error.to_string())
+        let wrong = |_: UnknownNetwork| {
+            let message = format!("{} is no address or network like `10.0.0.0/8`", quoted(text));
+            Wrong::new(format!("server.trusted_proxies[{i}]"), message)
         };
         text.parse().map_err(wrong)
     });
@@ -108,7 +109,8 @@ fn origins(file: &file::Cors) -> Result<Origins, Wrong> {
     let mut origins = Vec::with_capacity(file.origins.len());
     for (i, text) in file.origins.iter().enumerate() {
         let wrong = || {
-            let message = format!("`{text}` is no origin like `https://app.example.com`, nor `*`");
+            let message =
+                format!("{} is no origin like `https://app.example.com`, nor `*`", quoted(text));
             Wrong::new(format!("server.cors.origins[{i}]"), message)
         };
         if !is_origin(text) {

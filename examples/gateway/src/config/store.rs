@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tollgate_store::Durability;
 
-use super::{Wrong, file};
+use super::{Wrong, file, hosts::resolved};
 
 /// Where charges are kept, and how safely.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,8 +17,7 @@ pub struct StoreConfig {
 
 pub(super) fn resolve(store: Option<&file::Store>) -> Result<StoreConfig, Wrong> {
     let Some(store) = store else { return Ok(StoreConfig::default()) };
-    let wrong = |what: String| Wrong::new("store.url", what);
-    let url = store.url.as_ref().map(|url| url.resolve().map_err(wrong)).transpose()?;
+    let url = store.url.as_ref().map(|url| resolved("store.url", url)).transpose()?;
     let path = url.map(|url| match url.strip_prefix("sqlite://") {
         Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
         _ => Err(Wrong::new("store.url", "is no `sqlite://PATH`, the one store of this version")),
