@@ -132,6 +132,71 @@ async fn check_says_what_a_configuration_means() {
     assert!(String::from_utf8(checked.stderr).unwrap().contains("`keys.a.rpm` has no effect"));
 }
 
+/// The file as the documentation of the gateway has shown it from the beginning.
+const WHOLE: &str = r#"
+[server]
+listen = "127.0.0.1:4000"
+
+[[keys]]
+name = "dev"
+key = "env:TOLLGATE_DEV_KEY"
+models = ["openai/*", "fast"]
+budget = { usd = "10.00", per = "month" }
+rpm = 60
+tpm = 100000
+team = "search"
+
+[providers.openai]
+api_key = "env:OPENAI_API_KEY"
+base_url = "https://api.openai.com/v1"
+
+[providers.local]
+kind = "openai-compatible"
+base_url = "http://127.0.0.1:11434/v1"
+protocols = ["openai-chat"]
+
+[models.fast]
+targets = ["openai/gpt-5-mini", "anthropic/claude-haiku-4-5"]
+routing = "priority"
+
+[deadlines]
+connect = "3s"
+head = "5m"
+first_content = "5m"
+idle = "2m"
+total = "30m"
+
+[store]
+url = "sqlite://tollgate.db"
+
+[shared]
+url = "redis://127.0.0.1:6379"
+
+[prices]
+unknown = "refuse"
+"#;
+
+#[tokio::test]
+async fn a_target_may_name_a_preset_of_which_the_environment_has_the_key() {
+    let folder = folder("named");
+    fs::write(folder.join("tollgate.toml"), WHOLE).unwrap();
+    let check = |key: &'static str| {
+        let mut check = command(&folder, &["check"]);
+        check.env("TOLLGATE_DEV_KEY", "sk-dev").env("OPENAI_API_KEY", "sk-openai");
+        check.env("GEMINI_API_KEY", "nobody names it").env("ANTHROPIC_API_KEY", key);
+        async move { check.output().await.unwrap() }
+    };
+    let checked = check("sk-anthropic").await;
+    let (stdout, stderr) = (String::from_utf8_lossy(&checked.stdout), checked.stderr);
+    assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&stderr));
+    assert!(stdout.contains("anthropic-messages") && !stdout.contains("gemini"), "{stdout}");
+    let refused = check("").await;
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr.contains("`models.fast.targets[1]`: no provider `anthropic`"), "{stderr}");
+    assert!(stderr.ends_with("or ANTHROPIC_API_KEY in the environment\n"), "{stderr}");
+}
+
 #[tokio::test]
 async fn keys_in_the_environment_switch_providers_on_and_demo_beats_them() {
     let folder = folder("environment");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use tollgate_route::{Alias, AliasTarget, Provider, nearest};
-use tollgate_upstream::preset;
+use tollgate_upstream::{Preset, preset};
 
 use super::{
     Wrong, file,
@@ -48,7 +48,7 @@ fn check(alias: &str, target: &str, providers: &[Provider]) -> Result<(), String
     }
     let near = || nearest(provider, providers.iter().map(|known| &*known.name));
     let hint = match preset(provider) {
-        Some(_) => Some(format!("; `[providers.{provider}]` declares it")),
+        Some(preset) => Some(format!("; `[providers.{provider}]` declares it{}", or_a_key(preset))),
         None => near().map(|near| match is_name(model) {
             true => format!("; did you mean `{near}/{model}`?"),
             false => format!("; did you mean `{near}`?"),
@@ -57,4 +57,12 @@ fn check(alias: &str, target: &str, providers: &[Provider]) -> Result<(), String
     let called =
         if is_name(provider) { format!(" `{provider}`") } else { " of that name".to_owned() };
     Err(format!("no provider{called} is declared{}", hint.unwrap_or_default()))
+}
+
+/// What the environment could say of a preset.
+fn or_a_key(preset: &Preset) -> String {
+    match preset.env.first().filter(|_| !preset.is_placed()) {
+        Some(variable) => format!(", or {variable} in the environment"),
+        None => String::new(),
+    }
 }

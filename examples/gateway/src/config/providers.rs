@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use http::{HeaderName, Uri};
-use tollgate_core::{Protocol, Secret};
+use indexmap::IndexMap;
+use tollgate_core::{Protocol, Secret, UnknownProtocol};
 use tollgate_keys::Credential;
 use tollgate_route::{DataPolicy, Endpoint, Provider, nearest};
 use tollgate_upstream::{Auth, Hosting, PRESETS, Place, Preset, preset, transport};
@@ -59,8 +60,16 @@ pub(super) fn resolve(file: &file::File, demo: bool) -> Result<Resolved, Wrong> 
     if resolved.list.is_empty() {
         resolved.source = Source::Environment;
         PRESETS.iter().for_each(|preset| resolved.found(preset, &file.deadlines));
+    } else {
+        named(&file.models).for_each(|name| resolved.named(name, &file.deadlines));
     }
     if resolved.list.is_empty() { Ok(simulated(resolved)) } else { Ok(resolved) }
+}
+
+/// The providers that targets name.
+fn named(models: &IndexMap<String, file::Alias>) -> impl Iterator<Item = &str> {
+    let targets = models.values().flat_map(|alias| &alias.targets);
+    targets.filter_map(|target| Some(target.name().split_once('/')?.0))
 }
 
 fn simulated(mut resolved: Resolved) -> Resolved {
@@ -114,6 +123,15 @@ impl Resolved {
         let header = HeaderName::from_static("x-amz-security-token");
         let own = self.credentials.iter_mut().filter(|((deployment, _), _)| &**deployment == name);
         own.for_each(|(_, shown)| *shown = Credential::Header(header.clone(), token.clone()));
+    }
+
+    /// A provider that a target names: where no table declares it, a preset the environment has a key
+    /// of.
+    fn named(&mut self, name: &str, usual: &file::Deadlines) {
+        let called = |known: &Provider| &*known.name == name || known.aliases.contains(&name);
+        if let Some(preset) = preset(name).filter(|_| !self.list.iter().any(called)) {
+            self.found(preset, usual);
+        }
     }
 
     /// A preset whose key the environment has, where the key is all it takes.
