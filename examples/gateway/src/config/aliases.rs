@@ -25,6 +25,10 @@ pub(super) fn resolve(
         let targets = targets.map(|(i, target)| {
             let path = || format!("{path}[{i}]");
             check(name, target.name(), providers).map_err(|message| Wrong::new(path(), message))?;
+            if let Some(key) = target.binding() {
+                let message = "is not in this version for a target: a provider's table may have it";
+                return Err(Wrong::new(format!("{}.{key}", path()), message));
+            }
             Ok(AliasTarget::new(target.name()).weight(target.weight()))
         });
         let targets: Vec<_> = targets.collect::<Result<_, Wrong>>()?;

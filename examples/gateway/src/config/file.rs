@@ -8,7 +8,10 @@ use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use indexmap::IndexMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny},
+};
 use tollgate_route::Order;
 
 use super::{capabilities::Capabilities, quote::quoted};
@@ -43,6 +46,21 @@ pub(crate) struct File {
     pub(crate) prices: Option<Prices>,
     /// Calls whose client and provider speak different protocols.
     pub(crate) translate: Translate,
+    /// Owners of keys, with budgets of their own. No effect in this version.
+    #[schemars(extend("x-default" = "none"))]
+    pub(crate) teams: Option<Kept>,
+    /// What keys are for, with budgets of its own. No effect in this version.
+    #[schemars(extend("x-default" = "none"))]
+    pub(crate) projects: Option<Kept>,
+    /// How long what is kept. No effect in this version.
+    #[schemars(extend("x-default" = "none"))]
+    pub(crate) retention: Option<Kept>,
+    /// Administration over HTTP. No effect in this version.
+    #[schemars(extend("x-default" = "none"))]
+    pub(crate) admin: Option<Kept>,
+    /// Who signs people in. No effect in this version.
+    #[schemars(extend("x-default" = "none"))]
+    pub(crate) oidc: Option<Kept>,
 }
 
 /// Calls whose client and provider speak different protocols.
@@ -195,6 +213,12 @@ pub(crate) struct Key {
     /// How much it may use. No effect in this version.
     #[schemars(extend("x-default" = "no limit", "x-unit" = "tokens a minute"))]
     pub(crate) tpm: Option<u64>,
+    /// What its charges are labelled with. No effect in this version.
+    #[schemars(extend("x-default" = "none"))]
+    pub(crate) tags: Option<Kept>,
+    /// Who is told when it has spent how much. No effect in this version.
+    #[schemars(extend("x-default" = "none"))]
+    pub(crate) alerts: Option<Kept>,
 }
 
 /// What may be spent.
@@ -301,6 +325,9 @@ pub(crate) struct Provider {
     /// As `[deadlines]`, for this provider.
     #[schemars(extend("x-default" = "those of `[deadlines]`"))]
     pub(crate) deadlines: Deadlines,
+    /// Its share where several have a model. No effect in this version.
+    #[schemars(extend("x-default" = "as others"))]
+    pub(crate) weight: Option<Kept>,
 }
 
 /// A name of your own.
@@ -317,6 +344,15 @@ pub(crate) struct Alias {
     #[serde(default, deserialize_with = "order")]
     #[schemars(schema_with = "orders", extend("default" = Order::default().as_str()))]
     pub(crate) routing: Order,
+    /// How often the same target is asked again. No effect in this version.
+    #[schemars(extend("x-default" = "as the failure's class says"))]
+    pub(crate) retries: Option<Kept>,
+    /// When a second target is asked beside a slow one. No effect in this version.
+    #[schemars(extend("x-default" = "never"))]
+    pub(crate) hedge: Option<Kept>,
+    /// Whether another target goes on with a stream that broke. No effect in this version.
+    #[schemars(extend("x-default" = "none does"))]
+    pub(crate) resume: Option<Kept>,
 }
 
 /// A target of an alias, by name alone or with its share.
@@ -336,6 +372,11 @@ pub(crate) struct Weighted {
     target: String,
     #[serde(default = "one")]
     weight: u32,
+    deadlines: Option<Kept>,
+    proxy: Option<Kept>,
+    ca: Option<Kept>,
+    drain: Option<Kept>,
+    price: Option<Kept>,
 }
 
 fn one() -> u32 {
@@ -355,6 +396,20 @@ impl AliasTarget {
             Self::Name(_) => one(),
             Self::Weighted(weighted) => weighted.weight,
         }
+    }
+
+    /// The keys that later versions will understand and that do no harm where they are ignored.
+    pub(crate) fn kept(&self) -> Vec<&'static str> {
+        let Self::Weighted(own) = self else { return Vec::new() };
+        let kept = [("deadlines", &own.deadlines), ("drain", &own.drain), ("price", &own.price)];
+        given(kept)
+    }
+
+    /// The keys that later versions will understand and that say which way calls must go: a call
+    /// that went another would be worse than none.
+    pub(crate) fn binding(&self) -> Option<&'static str> {
+        let Self::Weighted(own) = self else { return None };
+        given([("proxy", &own.proxy), ("ca", &own.ca)]).first().copied()
     }
 }
 
@@ -486,6 +541,30 @@ impl JsonSchema for Text {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "x-env": true })
+    }
+}
+
+/// What only later versions understand, whatever it is. A file that says it is valid.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Kept(IgnoredAny);
+
+/// The names of what there is.
+pub(crate) fn given<const N: usize>(kept: [(&'static str, &Option<Kept>); N]) -> Vec<&'static str> {
+    kept.into_iter().filter(|(_, kept)| kept.is_some()).map(|(name, _)| name).collect()
+}
+
+impl JsonSchema for Kept {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Kept".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "x-unit": "anything" })
     }
 }
 

@@ -31,7 +31,7 @@ use tollgate_core::Board;
 use tollgate_keys::{KeyStore, MemoryKeys};
 use tollgate_route::{Affinity, Alias, Provider, Router};
 
-use self::file::File;
+use self::file::{File, given};
 pub use self::{providers::Source, schema::schema, server::ServerConfig, store::StoreConfig};
 use crate::{
     abilities::Abilities,
@@ -271,25 +271,59 @@ impl Wrong {
     }
 }
 
-/// Whoever writes a limit that is not enforced must be told, each time.
+/// Whoever writes what has no effect must be told, each time.
 fn warnings(file: &File) -> Vec<String> {
-    let mut silent: Vec<String> = Vec::new();
+    let silent = silent_sections(file).into_iter().chain(silent_in_keys(file));
+    let silent = silent.chain(silent_in_providers(file)).chain(silent_in_models(file));
+    silent.map(|what| format!("`{what}` has no effect in this version")).collect()
+}
+
+fn silent_sections(file: &File) -> Vec<String> {
+    let unknown = file.prices.as_ref().is_some_and(|p| p.unknown != Default::default());
+    let known = [("shared", file.shared.is_some()), ("prices.unknown", unknown)];
+    let known = known.into_iter().filter(|(_, given)| *given).map(|(name, _)| name);
+    let kept = given([
+        ("teams", &file.teams),
+        ("projects", &file.projects),
+        ("retention", &file.retention),
+        ("admin", &file.admin),
+        ("oidc", &file.oidc),
+    ]);
+    known.chain(kept).map(str::to_owned).collect()
+}
+
+fn silent_in_keys(file: &File) -> Vec<String> {
+    let mut silent = Vec::new();
     for key in &file.keys {
         let limits = [
             ("budget", key.budget.is_some()),
             ("rpm", key.rpm.is_some()),
             ("tpm", key.tpm.is_some()),
         ];
-        let given = limits.into_iter().filter(|(_, given)| *given);
-        silent.extend(given.map(|(limit, _)| format!("keys.{}.{limit}", key.name)));
+        let limits = limits.into_iter().filter(|(_, given)| *given).map(|(limit, _)| limit);
+        let kept = given([("tags", &key.tags), ("alerts", &key.alerts)]);
+        silent.extend(limits.chain(kept).map(|what| format!("keys.{}.{what}", key.name)));
     }
-    let sections = [
-        ("shared", file.shared.is_some()),
-        ("prices.unknown", file.prices.as_ref().is_some_and(|p| p.unknown != Default::default())),
-    ];
     silent
-        .extend(sections.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
-    silent.into_iter().map(|what| format!("`{what}` has no effect in this version")).collect()
+}
+
+fn silent_in_providers(file: &File) -> Vec<String> {
+    let weighed = file.providers.iter().filter(|(_, provider)| provider.weight.is_some());
+    weighed.map(|(name, _)| format!("providers.{name}.weight")).collect()
+}
+
+fn silent_in_models(file: &File) -> Vec<String> {
+    let mut silent = Vec::new();
+    for (name, alias) in &file.models {
+        let kept =
+            [("retries", &alias.retries), ("hedge", &alias.hedge), ("resume", &alias.resume)];
+        silent.extend(given(kept).into_iter().map(|what| format!("models.{name}.{what}")));
+        for (i, target) in alias.targets.iter().enumerate() {
+            let kept = target.kept().into_iter();
+            silent.extend(kept.map(|what| format!("models.{name}.targets[{i}].{what}")));
+        }
+    }
+    silent
 }
 
 #[cfg(test)]
@@ -437,5 +471,40 @@ mod tests {
         let config = Config::parse("t.toml", &format!("{LOCAL}{limits}"), false).unwrap();
         assert!(config.warnings[0].contains("keys.a.rpm"));
         assert_eq!(config.warnings.len(), 1);
+    }
+
+    #[test]
+    fn names_kept_for_what_comes_are_said_to_have_no_effect() {
+        let text = "[[keys]]\nname = \"a\"\nkey = \"k\"\ntags = { cost = \"x\" }\nalerts = [1]\n\
+            [[teams]]\nname = \"t\"\nbudget = { usd = \"1\", per = \"day\" }\ntags = []\n\
+            [[projects]]\nname = \"p\"\n[retention]\nledger = \"90d\"\n[admin]\nlisten = \"x\"\n\
+            [oidc]\nissuer = \"x\"\n\
+            [models.fast]\nretries = 1\nhedge = \"2s\"\nresume = true\n\
+            targets = [{ target = \"local/m\", weight = 2, deadlines = { idle = \"1s\" } }]\n";
+        let config = Config::parse("t.toml", &format!("{LOCAL}weight = 2\n{text}"), false).unwrap();
+        for name in [
+            "teams",
+            "projects",
+            "retention",
+            "admin",
+            "oidc",
+            "keys.a.tags",
+            "keys.a.alerts",
+            "providers.local.weight",
+            "models.fast.retries",
+            "models.fast.hedge",
+            "models.fast.resume",
+            "models.fast.targets[0].deadlines",
+        ] {
+            let warning = format!("`{name}` has no effect in this version");
+            assert!(config.warnings.contains(&warning), "{name}: {:?}", config.warnings);
+        }
+        assert_eq!(config.warnings.len(), 12);
+        let proxied = format!(
+            "{LOCAL}[models.fast]\ntargets = [{{ target = \"local/m\", proxy = \"x\" }}]\n"
+        );
+        assert!(
+            message(&proxied).contains("`models.fast.targets[0].proxy`: is not in this version")
+        );
     }
 }
