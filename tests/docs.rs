@@ -96,15 +96,17 @@ fn the_readmes_layer_is_the_example() {
 }
 
 #[test]
-fn every_example_of_the_configuration_page_is_valid() {
-    let page = read("docs/configuration.md");
-    let examples = blocks(&page, "toml");
-    assert!(examples.len() > 5);
-    for example in examples {
-        // What the environment says is not the test's to choose: a literal stands in for it.
-        let example = literal(example);
-        let config = Config::parse("page.toml", &example, false);
-        assert!(config.is_ok(), "{config:?}\n{example}");
+fn every_example_of_a_file_is_valid() {
+    for (name, least) in [("docs/configuration.md", 6), ("docs/edge.md", 2)] {
+        let page = read(name);
+        let examples = blocks(&page, "toml");
+        assert!(examples.len() >= least);
+        for example in examples {
+            // What the environment says is not the test's to choose: a literal stands in for it.
+            let example = literal(example);
+            let config = Config::parse(name, &example, false);
+            assert!(config.is_ok(), "{config:?}\n{example}");
+        }
     }
 }
 
