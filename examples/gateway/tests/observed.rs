@@ -42,11 +42,12 @@ fn call_of(answer: &Answered) -> String {
     answer.headers["x-tollgate-call-id"].to_str().unwrap().to_owned()
 }
 
-/// Asks for a stream, reads its first events and leaves.
+/// Asks for a stream as a proxy does for somebody else, reads its first events and leaves.
 async fn leave(gateway: &Gateway) -> String {
     let body = chat("openai/gpt-5", "[[sim:events:400]][[sim:pace:20ms]]", true);
     let request = Request::post(gateway.at("/v1/chat/completions"));
     let request = request.header("authorization", format!("Bearer {}", gateway.key()));
+    let request = request.header("x-forwarded-for", "198.51.100.1, 203.0.113.7");
     let mut answer = send(request.body(Full::from(body)).unwrap()).await;
     answer.body_mut().frame().await.unwrap().unwrap();
     answer.headers()["x-tollgate-call-id"].to_str().unwrap().to_owned()
@@ -73,10 +74,12 @@ fn assert_says(line: &str, words: &[&str]) {
     }
 }
 
+const SERVER: &str = "[server]\naccess_log = true\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+
 #[tokio::test]
 async fn each_call_is_one_line_of_log_where_that_is_wanted() {
     let folder = folder("access");
-    fs::write(folder.join("tollgate.toml"), "[server]\naccess_log = true\n").unwrap();
+    fs::write(folder.join("tollgate.toml"), SERVER).unwrap();
     let mut command = command(&folder, &["--demo", "--listen", "127.0.0.1:0"]);
     command.env("NO_COLOR", "1");
     let gateway = Gateway::start(command).await;
@@ -105,15 +108,16 @@ async fn each_call_is_one_line_of_log_where_that_is_wanted() {
         "duration_ms=",
         "cost_usd=",
     ];
-    for (call, stream, end) in [
-        (&json, "stream=false", "end=\"complete\""),
-        (&stream, "stream=true", "end=\"complete\""),
-        (&broken, "stream=true", "end=\"server_error\""),
-        (&left, "stream=true", "end=\"cancelled\""),
+    let (near, far) = ("client=127.0.0.1 ", "client=203.0.113.7 ");
+    for (call, client, stream, end) in [
+        (&json, near, "stream=false", "end=\"complete\""),
+        (&stream, near, "stream=true", "end=\"complete\""),
+        (&broken, near, "stream=true", "end=\"server_error\""),
+        (&left, far, "stream=true", "end=\"cancelled\""),
     ] {
         let line = line(&log, call);
         assert_says(line, &answered);
-        assert_says(line, &[stream, end]);
+        assert_says(line, &[client, stream, end]);
         assert!(!line.contains("_tokens=0"), "{line}");
     }
     assert_says(line(&log, &unknown), &["key=\"first\"", "status=404", "end=\"not_found\""]);

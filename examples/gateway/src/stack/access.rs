@@ -19,6 +19,8 @@ use tollgate_core::{
 use tollgate_wire::Caller;
 use tower::{Layer, Service};
 
+use crate::serve::Peer;
+
 /// The target of the lines, for filters: `RUST_LOG=info,tollgate::access=off`.
 const TARGET: &str = "tollgate::access";
 
@@ -130,6 +132,7 @@ where
 #[derive(Debug)]
 struct Line {
     id: CallId,
+    client: Option<Peer>,
     protocol: Protocol,
     path: Box<str>,
     began: Instant,
@@ -147,12 +150,13 @@ impl Line {
         let known = Known::default();
         let path = request.uri().path().into();
         let extensions = request.extensions_mut();
+        let client = extensions.get::<Peer>().copied();
         let outcome = extensions.get::<Outcome>().cloned().unwrap_or_default();
         extensions.insert(known.clone());
         let (id, protocol) = (caller.id, caller.protocol);
         let began = Instant::now();
         let (status, served, class) = (None, None, None);
-        Self { id, protocol, path, began, outcome, known, status, served, class }
+        Self { id, client, protocol, path, began, outcome, known, status, served, class }
     }
 
     fn answered<B>(&mut self, response: &Response<B>) {
@@ -184,6 +188,7 @@ impl Line {
         tracing::info!(
             target: TARGET,
             call = %self.id,
+            client = self.client.map(|Peer(address)| tracing::field::display(address)),
             key = key.get().map(|key| &*key.name),
             protocol = self.protocol.as_str(),
             path = &*self.path,
