@@ -307,6 +307,17 @@ async fn what_is_nobodys_is_404_in_the_protocol_of_its_prefix_and_a_wrong_method
 }
 
 #[tokio::test]
+async fn what_can_be_read_can_be_asked_for_without_its_body() {
+    let gateway = Gateway::demo(&folder("head")).await;
+    for path in ["/v1/models", "/v1beta/models", "/v1/models/openai/gpt-5", "/v1/spend"] {
+        let read = gateway.ask(gateway.key(), Method::GET, path, "").await;
+        let asked = gateway.ask(gateway.key(), Method::HEAD, path, "").await;
+        assert_eq!((asked.status, asked.text.as_str()), (read.status, ""), "{path}");
+        assert_eq!(asked.headers["content-type"], read.headers["content-type"], "{path}");
+    }
+}
+
+#[tokio::test]
 async fn models_are_listed_in_the_shape_of_whoever_asks() {
     let gateway = Gateway::demo(&folder("models")).await;
     let key = gateway.key();

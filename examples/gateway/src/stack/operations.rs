@@ -56,7 +56,7 @@ pub(super) struct Operations<S> {
 impl<S> Operations<S> {
     /// The answer to what is asked of the gateway itself.
     fn of_ours<B, F>(&self, request: &Request<B>) -> Option<State<F>> {
-        if request.method() != Method::GET {
+        if !reads(request.method()) {
             return None;
         }
         let question = match Own::at(request.uri().path())? {
@@ -77,8 +77,9 @@ impl<S> Operations<S> {
     /// The answer that is given here to an operation of a protocol; `None` for what goes on.
     fn operation<B>(&self, request: &mut Request<B>) -> Option<Response<Bytes>> {
         let caller = Caller::of(request);
-        let Some(located) = locate(request.method(), request.uri().path(), request.headers())
-        else {
+        // What is asked for without its body is what would have one.
+        let method = if reads(request.method()) { &Method::GET } else { request.method() };
+        let Some(located) = locate(method, request.uri().path(), request.headers()) else {
             let passed = self.pass_through(caller, request).is_some();
             return (!passed).then(|| nobodys(caller, request));
         };
@@ -171,6 +172,11 @@ impl Question {
     }
 }
 
+/// Whether this asks to see something; that nothing of a body is sent for `HEAD` hyper sees to.
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
 fn principal<B>(request: &Request<B>) -> Option<&Principal> {
     request.extensions().get::<Arc<Principal>>().map(|principal| &**principal)
 }
@@ -190,7 +196,7 @@ fn json(body: Bytes) -> Response<Bytes> {
 /// have a colon in its name, but to whoever does not ask to see it a verb begins there.
 fn nobodys<B>(caller: Caller, request: &Request<B>) -> Response<Bytes> {
     let (method, path) = (request.method(), request.uri().path());
-    let ours = method != Method::GET && Own::at(path).is_some();
+    let ours = !reads(method) && Own::at(path).is_some();
     let known = |m: &Method| {
         let located = locate(m, path, request.headers());
         located.is_some_and(|l| l.route.operation != Operation::GetModel || !path.contains(':'))
