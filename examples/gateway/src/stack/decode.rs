@@ -19,8 +19,9 @@ use tower_http::decompression::Decompression;
 /// A decoder is large: it is boxed, so that who needs none does not carry one.
 type Decoded = tollgate_core::Body;
 
-/// The encodings that are undone.
-const KNOWN: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
+/// The encodings that are undone, by their names and those of their decoders.
+const KNOWN: [(&str, &str); 5] =
+    [("gzip", "gzip"), ("x-gzip", "gzip"), ("deflate", "deflate"), ("br", "br"), ("zstd", "zstd")];
 
 /// Layer of [`Decode`].
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +59,9 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let known = |name: &&str| encoding.as_bytes().eq_ignore_ascii_case(name.as_bytes());
-    let name = KNOWN.into_iter().find(known).ok_or(())?;
+    let encoding = encoding.as_bytes().trim_ascii();
+    let known = |(name, _): &(&str, _)| encoding.eq_ignore_ascii_case(name.as_bytes());
+    let (_, name) = KNOWN.into_iter().find(known).ok_or(())?;
     let (mut parts, body) = request.into_parts();
     for header in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
         parts.headers.remove(header);
@@ -262,9 +264,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_will_be_read_is_decoded_and_what_passes_is_not() {
-        let read = seen("/v1/chat/completions", "GZip").await;
-        assert_eq!(read.body(), "{}");
-        assert!(read.headers().is_empty(), "neither encoding nor length are those of the body");
+        for name in ["GZip", "x-gzip"] {
+            let read = seen("/v1/chat/completions", name).await;
+            assert_eq!(read.body(), "{}", "{name}");
+            assert!(read.headers().is_empty(), "neither encoding nor length are those of the body");
+        }
         let passed = seen("/openai/v1/files", "gzip").await;
         assert!(passed.body().starts_with(b"\x1f\x8b"));
         assert_eq!(passed.headers()["content-encoding"], "gzip");
