@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tollgate_core::{Class, StreamError};
@@ -58,7 +58,7 @@ impl UpstreamBody {
         if is_plain(response.headers()) {
             return Some(response.map(|body| Kind::Plain { body }.into()));
         }
-        let response = decode::decode(response)?;
+        let response = decode::decode(in_small_letters(response))?;
         is_plain(response.headers()).then(|| {
             response.map(|body| Kind::Decoded { body: Box::pin(body), left: limit }.into())
         })
@@ -72,7 +72,24 @@ impl From<Kind> for UpstreamBody {
 }
 
 fn is_plain(headers: &HeaderMap) -> bool {
-    headers.get_all(header::CONTENT_ENCODING).iter().all(|encoding| encoding == "identity")
+    headers.get_all(header::CONTENT_ENCODING).iter().all(is_identity)
+}
+
+fn is_identity(encoding: &HeaderValue) -> bool {
+    encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+}
+
+/// Names the encoding as its decoder knows it: RFC 9110 tells no case, and `x-gzip` is `gzip`.
+fn in_small_letters<B>(mut response: Response<B>) -> Response<B> {
+    let Some(encoding) = response.headers_mut().get_mut(header::CONTENT_ENCODING) else {
+        return response;
+    };
+    let name = encoding.as_bytes().trim_ascii().to_ascii_lowercase();
+    let name = if name == b"x-gzip" { b"gzip" } else { &name[..] };
+    if let Ok(name) = HeaderValue::from_bytes(name) {
+        *encoding = name;
+    }
+    response
 }
 
 /// Boxed, as the body within is of the same type.
@@ -212,7 +229,9 @@ mod tests {
 
     #[test]
     fn only_identity_is_plain() {
-        for (encoding, plain) in [("identity", true), ("gzip", false), ("zip, br", false)] {
+        for (encoding, plain) in
+            [("identity", true), ("Identity", true), ("gzip", false), ("zip, br", false)]
+        {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_ENCODING, encoding.parse().unwrap());
             assert_eq!(is_plain(&headers), plain);

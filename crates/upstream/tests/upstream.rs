@@ -257,6 +257,21 @@ async fn fault_20_an_encoded_answer_is_decoded_within_its_limit() {
     assert_eq!(error.stable_code(), Some("upstream_too_large"));
 }
 
+#[cfg(feature = "decompress")]
+#[tokio::test]
+async fn an_encoding_is_known_in_any_case_and_by_its_older_name() {
+    for name in ["GZIP", "x-gzip", "X-GZip"] {
+        // `{}`, by gzip.
+        let body = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xab\xae\x05\0\x43\xbf\xa6\xa3\x02\0\0\0";
+        let answer = Answer::new(StatusCode::OK, Script::new(&body[..]));
+        let answer = answer.header("content-encoding", name);
+        let (addr, _guard) = Fake::always(answer).serve().await.unwrap();
+        let answer = ask(addr).await;
+        assert!(!answer.headers().contains_key("content-encoding"), "{name}");
+        assert_eq!(text(answer).await, "{}", "{name}");
+    }
+}
+
 #[tokio::test]
 async fn an_encoding_that_cannot_be_undone_is_a_failure() {
     let answer = Answer::json(200, "x").header("content-encoding", "compress");
