@@ -123,7 +123,9 @@ fn has_no_body(status: StatusCode) -> bool {
 
 /// Whether the body is compressed, so that nobody can read it here.
 fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity")
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 impl Hold {
