@@ -1,10 +1,12 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header::RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, header::RETRY_AFTER};
 use tollgate_core::{Cause, Class, Ejection, Failure, Origin, Refusal, Sent};
 use tollgate_sse::Failed;
 use tollgate_wire::{Caller, Fault};
+
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// What a failed attempt left.
 #[derive(Debug)]
@@ -69,19 +71,29 @@ pub(crate) fn refused(
     soonest: Option<Duration>,
 ) -> Response<Bytes> {
     let concerns = failed.failure.class == Class::RateLimit && failed.refusal().is_none();
-    if let Some(soonest) = soonest.filter(|_| concerns) {
+    if let Some(soonest) = soonest.filter(|soonest| concerns && !says(&failed, *soonest)) {
         failed.fault.retry_after = Some(soonest);
         failed.failure.retry_after = Some(soonest);
         let (seconds, millis) = header_values(soonest);
         failed.head.headers.insert(RETRY_AFTER, seconds);
-        failed.head.headers.insert("retry-after-ms", millis);
+        failed.head.headers.insert(RETRY_AFTER_MS, millis);
     }
     failed.into_response(caller)
 }
 
+/// Whether the upstream's own headers, which then stay as they are, ask for as long a pause: for
+/// `soonest`, of which the call's own time is gone already, or for less.
+fn says(failed: &Failed, soonest: Duration) -> bool {
+    let headers = &failed.head.headers;
+    let own = failed.failure.retry_after;
+    let has_own = headers.contains_key(RETRY_AFTER) || headers.contains_key(RETRY_AFTER_MS);
+    has_own && own.is_some_and(|own| own < soonest + Duration::from_secs(1))
+}
+
+/// Rounded up, so that who comes back then is not told a second time.
 fn header_values(after: Duration) -> (HeaderValue, HeaderValue) {
     let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-    let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+    let millis = u64::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     (seconds.max(1).into(), millis.into())
 }
 

@@ -263,6 +263,20 @@ async fn fault_22_all_at_their_limits_is_a_429_with_the_smallest_retry_after() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fault_22_what_the_upstream_said_of_when_to_come_back_is_passed_on_as_it_is() {
+    let lane = LANES[0];
+    for (name, said) in [("retry-after", "3"), ("retry-after-ms", "6499.6")] {
+        let upstream = Upstream::always(status(429).header(name, said));
+        let layer = FallbackLayer::new(Board::new());
+        let seen = ask(stack(SseLayer::new(), &layer, &upstream), lane.request(&["a"])).await;
+        assert_eq!((seen.status, seen.headers[name].to_str().unwrap()), (429, said));
+        let names = ["retry-after", "retry-after-ms"];
+        let told = names.iter().filter(|name| seen.headers.contains_key(**name)).count();
+        assert_eq!(told, 1, "{:?}", seen.headers);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn fault_22_the_same_target_is_waited_for_within_the_deadline() {
     for lane in LANES {
         let limited = || status(429).header("retry-after", "7");
