@@ -574,6 +574,20 @@ async fn fault_61_what_two_readers_could_read_differently_is_refused() {
         assert!(seen.starts_with("HTTP/1.1 400"), "{more:?}: {seen}");
         assert!(!seen.contains("HTTP/1.1 200"), "{more:?}");
     }
+    for more in [
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n".to_owned(),
+        "transfer-encoding: chunked, chunked\r\n".to_owned(),
+        "transfer-encoding: gzip, chunked\r\n".to_owned(),
+        "host: other\r\n".to_owned(),
+    ] {
+        let behind = "0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: h\r\n\r\n";
+        let seen = gateway.raw(head(CHAT.0, &more) + behind).await;
+        assert!(seen.starts_with("HTTP/1.1 400"), "{more:?}: {seen}");
+        assert!(seen.contains("\"ambiguous_request\""), "in the caller's protocol: {seen}");
+        assert_eq!(seen.matches("HTTP/1.1 ").count(), 1, "and closed: {seen}");
+    }
+    let seen = gateway.raw("GET /healthz HTTP/1.1\r\n\r\n").await;
+    assert!(seen.starts_with("HTTP/1.1 400"), "for nobody: {seen}");
     assert!(upstream.received().is_empty());
 }
 

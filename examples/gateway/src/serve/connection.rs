@@ -34,7 +34,7 @@ use tollgate_core::BoxError;
 use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{
-    ClientBody, Limits, Network, Peer, Server,
+    Ambiguous, ClientBody, Limits, Network, Peer, Server,
     admit::{Lingering, Place},
     body::Pace,
     line::{Line, Socket},
@@ -213,6 +213,9 @@ where
         self.asked.store(true, Ordering::Relaxed);
         let peer = Peer::of(self.peer, request.headers(), &self.trusted);
         request.extensions_mut().insert(peer);
+        if let Some(ambiguous) = Ambiguous::of(request.version(), request.headers()) {
+            request.extensions_mut().insert(ambiguous);
+        }
         let Limits { body_idle: idle, body: total, body_rate: rate, .. } = self.limits;
         let request = request.map(|incoming| ClientBody::new(incoming, Pace { idle, total, rate }));
         let sent: Sent<B> = |response| response.map(SentBody::new);

@@ -1,6 +1,7 @@
 //! The listener: accepts, serves HTTP/1.1 and HTTP/2, drains.
 
 mod admit;
+mod ambiguous;
 mod bind;
 mod body;
 mod connection;
@@ -29,6 +30,7 @@ use tokio::{
 use tollgate_core::BoxError;
 use tower::Service;
 
+pub(crate) use self::ambiguous::Ambiguous;
 use self::{
     admit::{Admission, Admitted},
     connection::Connections,

@@ -14,14 +14,14 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
-use tollgate_core::{Deadline, Outcome, Reply, Served};
+use tollgate_core::{Class, Deadline, Outcome, Refusal, Reply, Served};
 use tollgate_meter::{EndUser, Tags};
 use tollgate_translate::Policy;
 use tollgate_wire::{Caller, dialect};
 use tower::{Layer, Service};
 
 use super::paths::{Own, straighten};
-use crate::{measures::Measures, state::SharedState};
+use crate::{measures::Measures, serve::Ambiguous, state::SharedState};
 
 const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-call-id");
 const TARGET: HeaderName = HeaderName::from_static("x-tollgate-target");
@@ -83,7 +83,8 @@ impl<S> Layer<S> for EdgeLayer {
     }
 }
 
-/// Middleware that gives each call its id, answers `/healthz` and `/readyz`, and shows on each
+/// Middleware that gives each call its id, answers `/healthz` and `/readyz`, refuses what the listener
+/// found ambiguous, and shows on each
 /// answer which call it is and who answered.
 #[derive(Clone, Debug)]
 pub(super) struct Edge<S> {
@@ -144,8 +145,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if let Some(response) = self.health(request.method(), request.uri().path()) {
-            return ResponseFuture { state: State::Health { response: Some(response) } };
+        let own = request.extensions().get().map(|why| ambiguous(Caller::of(&request), *why));
+        let own = own.or_else(|| self.health(request.method(), request.uri().path()));
+        if let Some(response) = own {
+            return ResponseFuture { state: State::Own { response: Some(response) } };
         }
         self.decided(&mut request);
         let caller = Caller::of(&request);
@@ -171,7 +174,7 @@ pin_project! {
     #[project = StateProj]
     #[derive(Debug)]
     enum State<F> {
-        Health { response: Option<Response<Bytes>> },
+        Own { response: Option<Response<Bytes>> },
         Calling { #[pin] future: F, caller: Caller, outcome: Outcome },
     }
 }
@@ -184,7 +187,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Health { response } => {
+            StateProj::Own { response } => {
                 let response = response.take().expect("polled after completion");
                 Poll::Ready(Ok(response.map(Reply::own)))
             }
@@ -195,6 +198,14 @@ where
             }
         }
     }
+}
+
+/// Refuses what has more than one reading, and whatever else comes on its connection.
+fn ambiguous(caller: Caller, Ambiguous(why): Ambiguous) -> Response<Bytes> {
+    let refusal = Refusal::new(Class::InvalidRequest, why).code("ambiguous_request");
+    let mut response = caller.refuse(refusal);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn shown(text: String) -> Response<Bytes> {
