@@ -1,26 +1,64 @@
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response};
-use memchr::{memchr_iter, memmem::Finder};
+use percent_encoding::percent_decode_str;
 use tollgate_core::{Secret, Shown};
 
-/// Shorter secrets are not looked for.
-const SHORTEST: usize = 8;
+use super::forms::Forms;
 
 /// How many secrets' searches are kept.
 const KEPT: usize = 64;
 
 /// A search that was prepared. Shared, and on the heap: it is several times the rest of a mask.
-type Needle = Arc<Finder<'static>>;
+type Needle = Arc<Forms>;
+
+/// What an upstream is shown of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Ours {
+    secret: Option<Secret>,
+    /// The query of its address.
+    query: Option<Secret>,
+}
+
+impl Ours {
+    fn is(&self, secret: Option<&Secret>, query: Option<&str>) -> bool {
+        self.secret.as_ref() == secret && self.query.as_ref().map(Secret::expose) == query
+    }
+
+    /// Returns what looks for it, where there is something to look for.
+    fn needle(&self) -> Option<Needle> {
+        let secret = self.secret.iter().map(|secret| Cow::Borrowed(secret.expose()));
+        let query = self.query.iter().flat_map(|query| in_query(query.expose()));
+        let all: Vec<_> = secret.chain(query).collect();
+        Forms::of(all.iter().map(|secret| &**secret)).map(Arc::new)
+    }
+}
+
+/// The values of a query that are secrets by their names, as they stand there and as they are meant.
+fn in_query(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let secret = pairs.filter(|(name, _)| is_secret(name));
+    secret.flat_map(|(_, value)| {
+        [Cow::Borrowed(value), percent_decode_str(value).decode_utf8_lossy()]
+    })
+}
+
+fn is_secret(name: &str) -> bool {
+    const WORDS: [&str; 9] =
+        ["token", "key", "secret", "sig", "pass", "auth", "code", "credential", "session"];
+    let name = name.to_ascii_lowercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
 
 /// Makes masks. Keeps the searches of the secrets asked for before: preparing one costs more than
 /// most searches do.
 #[derive(Default)]
-pub(super) struct Masks(RwLock<Vec<(Secret, Needle)>>);
+pub(super) struct Masks(RwLock<Vec<(Ours, Option<Needle>)>>);
 
 impl fmt::Debug for Masks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,20 +67,25 @@ impl fmt::Debug for Masks {
 }
 
 impl Masks {
-    /// Returns what [`Mask::new`] does.
-    pub(super) fn of(&self, secret: &Secret) -> Option<Mask> {
+    /// Returns a mask for the credential an upstream is shown and the query of its address, or
+    /// `None` where nothing of them is to be looked for.
+    pub(super) fn of(&self, secret: Option<&Secret>, query: Option<&str>) -> Option<Mask> {
+        if secret.is_none() && query.is_none() {
+            return None;
+        }
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, needle)) = kept.iter().find(|(of, _)| of == secret) {
-            return Some(Mask { secret: needle.clone(), held: Bytes::new() });
+        if let Some((_, needle)) = kept.iter().find(|(ours, _)| ours.is(secret, query)) {
+            return needle.clone().map(Mask::from);
         }
         drop(kept);
-        let mask = Mask::new(secret)?;
+        let ours = Ours { secret: secret.cloned(), query: query.map(Secret::new) };
+        let needle = ours.needle();
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == KEPT {
             kept.clear();
         }
-        kept.push((secret.clone(), mask.secret.clone()));
-        Some(mask)
+        kept.push((ours, needle.clone()));
+        needle.map(Mask::from)
     }
 }
 
@@ -63,7 +106,9 @@ impl Masking {
     /// did.
     pub(super) fn of<B>(&mut self, answer: &mut Response<B>) -> Option<Mask> {
         let shown = answer.extensions_mut().remove::<Shown>();
-        shown.and_then(|Shown(secret)| self.masks.of(&secret)).or_else(|| self.mask.take())
+        shown
+            .and_then(|Shown(secret)| self.masks.of(Some(&secret), None))
+            .or_else(|| self.mask.take())
     }
 }
 
@@ -74,6 +119,12 @@ pub(super) struct Mask {
     held: Bytes,
 }
 
+impl From<Needle> for Mask {
+    fn from(secret: Needle) -> Self {
+        Self { secret, held: Bytes::new() }
+    }
+}
+
 /// What may be sent on after a piece came in: what was held back before, and the piece.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Released {
@@ -82,22 +133,13 @@ pub(super) struct Released {
 }
 
 impl Mask {
-    /// Returns a mask for `secret`, or `None` where it is too short to be looked for.
-    pub(super) fn new(secret: &Secret) -> Option<Self> {
-        let bytes = secret.expose().as_bytes();
-        let secret =
-            (bytes.len() >= SHORTEST).then(|| Arc::new(Finder::new(bytes).into_owned()))?;
-        Some(Self { secret, held: Bytes::new() })
-    }
-
     /// Masks header values, or those of trailers.
     pub(super) fn headers(&self, headers: &mut HeaderMap) {
-        for value in headers.values_mut() {
-            if value.len() < self.needle().len() {
-                continue;
-            }
+        let shortest = self.secret.shortest();
+        for value in headers.values_mut().filter(|value| value.len() >= shortest) {
             let masked = self.masked(value.as_bytes());
-            if let Some(masked) = masked.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()) {
+            let masked = masked.and_then(|(bytes, _)| HeaderValue::from_bytes(&bytes).ok());
+            if let Some(masked) = masked {
                 *value = masked;
             }
         }
@@ -106,10 +148,7 @@ impl Mask {
     /// Takes the next piece of the body. A piece without a hit is not copied.
     pub(super) fn feed(&mut self, piece: Bytes) -> Released {
         let before = std::mem::take(&mut self.held);
-        if before.is_empty() {
-            return Released { before, piece: self.release(piece) };
-        }
-        if !self.continues(&before, &piece) {
+        if before.is_empty() || !self.secret.continues(&before, &piece) {
             return Released { before, piece: self.release(piece) };
         }
         let mut joined = BytesMut::from(before);
@@ -130,52 +169,24 @@ impl Mask {
     /// Masks `piece` and holds back its end where it may be the beginning of the secret.
     fn release(&mut self, piece: Bytes) -> Bytes {
         let (mut out, from) = match self.masked(&piece) {
-            Some(masked) => {
-                let last = self.secret_ends(&piece);
-                (masked.freeze(), last)
-            }
+            Some((masked, end)) => (masked.freeze(), end),
             None => (piece, 0),
         };
-        self.held = out.split_off(self.beginning(&out, from));
+        self.held = out.split_off(self.secret.beginning(&out, from));
         out
     }
 
-    /// Returns a masked copy of `bytes`, or `None` when the secret is not in them.
-    fn masked(&self, bytes: &[u8]) -> Option<BytesMut> {
-        let mut hits = self.secret.find_iter(bytes).peekable();
-        hits.peek()?;
-        let mut masked = BytesMut::from(bytes);
-        hits.for_each(|at| masked[at..at + self.needle().len()].fill(b'*'));
-        Some(masked)
-    }
-
-    /// Where the last secret in `bytes` ends.
-    fn secret_ends(&self, bytes: &[u8]) -> usize {
-        self.secret.find_iter(bytes).last().map_or(0, |at| at + self.needle().len())
-    }
-
-    /// Where the beginning of a secret that is cut off at the end of `bytes` starts, not before
-    /// `from`; the length of `bytes` where there is none.
-    fn beginning(&self, bytes: &[u8], from: usize) -> usize {
-        let start = from.max(bytes.len().saturating_sub(self.needle().len() - 1));
-        memchr_iter(self.needle()[0], &bytes[start..])
-            .map(|at| start + at)
-            .find(|at| self.needle().starts_with(&bytes[*at..]))
-            .unwrap_or(bytes.len())
-    }
-
-    /// Whether `piece` goes on with the secret that some end of `held` begins.
-    fn continues(&self, held: &[u8], piece: &[u8]) -> bool {
-        (0..held.len()).any(|at| {
-            self.needle().strip_prefix(&held[at..]).is_some_and(|rest| {
-                let both = rest.len().min(piece.len());
-                rest[..both] == piece[..both]
-            })
-        })
-    }
-
-    fn needle(&self) -> &[u8] {
-        self.secret.needle()
+    /// Returns a masked copy of `bytes` and where the last secret in it ends, or `None` when there is
+    /// none.
+    fn masked(&self, bytes: &[u8]) -> Option<(BytesMut, usize)> {
+        let mut hit = Some(self.secret.find(bytes)?);
+        let (mut masked, mut ended) = (BytesMut::from(bytes), 0);
+        while let Some((start, end)) = hit {
+            masked[ended + start..ended + end].fill(b'*');
+            ended += end;
+            hit = self.secret.find(&bytes[ended..]);
+        }
+        Some((masked, ended))
     }
 }
 
@@ -192,7 +203,7 @@ mod tests {
     use super::*;
 
     fn mask(secret: &str) -> Mask {
-        Mask::new(&Secret::new(secret)).unwrap()
+        Masks::default().of(Some(&Secret::new(secret)), None).unwrap()
     }
 
     fn run(mask: &mut Mask, pieces: &[&[u8]]) -> Vec<u8> {
@@ -207,16 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn short_secrets_are_not_looked_for() {
-        assert!(Mask::new(&Secret::new("ollama")).is_none());
-    }
-
-    #[test]
     fn a_secret_asked_for_again_is_masked_as_before() {
         let masks = Masks::default();
-        assert!(masks.of(&Secret::new("ollama")).is_none());
+        assert!(masks.of(Some(&Secret::new("ollama")), None).is_none(), "too short");
         for secret in (0..2 * KEPT).map(|n| format!("sk-1234567{}", n % (KEPT + 1))) {
-            let mut mask = masks.of(&Secret::new(&secret)).unwrap();
+            let mut mask = masks.of(Some(&Secret::new(&secret)), None).unwrap();
             let out = run(&mut mask, &[b"a ", secret.as_bytes()]);
             assert_eq!(out, format!("a {}", "*".repeat(secret.len())).into_bytes());
             assert!(masks.0.read().unwrap().len() <= KEPT);
@@ -233,6 +239,24 @@ mod tests {
                 assert_eq!(out, b"a *********** b ***********", "{cut} {other}");
             }
         }
+    }
+
+    #[test]
+    fn a_secret_in_base_64_cut_at_every_byte_is_found() {
+        let text = b"a Basic dXNlcjpzay0xMjM0NTY3OA== b";
+        for cut in 0..=text.len() {
+            let out = run(&mut mask("sk-12345678"), &[&text[..cut], &text[cut..]]);
+            assert_eq!(out, b"a Basic dXNlcjp**************A== b", "{cut}");
+        }
+    }
+
+    #[test]
+    fn secrets_in_the_query_of_an_address_are_masked() {
+        let query = "api-version=2024-10-21-preview&token=tok%2Fen-1234";
+        let mut mask = Masks::default().of(None, Some(query)).unwrap();
+        let out = run(&mut mask, &[b"2024-10-21-preview tok%2Fen-1234 tok/en-1234"]);
+        assert_eq!(out, b"2024-10-21-preview ************* ***********");
+        assert!(Masks::default().of(None, Some("api-version=2024-10-21-preview")).is_none());
     }
 
     #[test]

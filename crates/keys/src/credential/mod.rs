@@ -45,7 +45,8 @@
 //! # What an upstream echoes
 //!
 //! Our credential in header values, body and trailers is replaced by as many `*`, so that
-//! `content-length` stays true. It is found across frames; only the end of a frame that may be its
+//! `content-length` stays true: as it is, encoded as in a URL, in JSON with `\/` or `\u`, and in base
+//! 64, also behind a user's name. So are tokens and keys in the query of the target's `base_url`. It is found across frames; only the end of a frame that may be its
 //! beginning is held back until the next. What somebody further in showed the upstream instead, and
 //! left on the answer as [`Shown`](tollgate_core::Shown), is masked the same way. Credentials shorter than 8 bytes are left alone, for
 //! what they match is mostly something else.
@@ -56,6 +57,7 @@
 //! no hop may carry another's credential.
 
 mod body;
+mod forms;
 mod future;
 mod layer;
 mod mask;

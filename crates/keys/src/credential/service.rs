@@ -34,11 +34,12 @@ impl<S, C: Credentials> SetCredential<S, C> {
     fn prepare<B>(&self, request: &mut Request<B>) -> Result<Masking, Unusable> {
         credential::strip(request);
         let known = request.extensions().get::<Arc<Target>>().or(self.target.as_ref());
-        let credential = self.lookup(known.ok_or(Unusable)?)?;
+        let known = known.ok_or(Unusable)?;
+        let credential = self.lookup(known)?;
+        let mask = self.masks.of(credential.secret(), known.base_url.query());
         if let Some((name, value)) = credential.header()? {
             request.headers_mut().insert(name, value);
         }
-        let mask = credential.secret().and_then(|secret| self.masks.of(secret));
         Ok(Masking::new(mask, self.masks.clone()))
     }
 

@@ -6,7 +6,7 @@ use tollgate_core::{Cause, Failure, Protocol, Sent, Shown};
 use tollgate_testkit::{Answer, Script, Upstream, wrapper_contract};
 use tower::{Layer, Service, ServiceExt};
 
-use super::{mask::Mask, *};
+use super::{mask::Masks, *};
 
 const OURS: &str = "sk-provider-0123456789";
 
@@ -140,9 +140,39 @@ async fn fault_25_an_echoed_credential_is_masked_everywhere() {
 }
 
 #[tokio::test]
+async fn fault_25_an_echo_in_another_form_is_masked_too() {
+    let forms = [
+        "c2stcHJvdmlkZXItMDEyMzQ1Njc4OQ",
+        "c2VyOnNrLXByb3ZpZGVyLTAxMjM0NTY3ODk",
+        "\\u0073\\u006b\\u002d\\u0070\\u0072\\u006f\\u0076\\u0069\\u0064\\u0065\\u0072\\u002d\\u0030\\u0031\\u0032\\u0033\\u0034\\u0035\\u0036\\u0037\\u0038\\u0039",
+        "tok%2Fen-1234",
+        "tok/en-1234",
+    ];
+    let text = format!("{{\"error\":\"{}\"}}", forms.join(" "));
+    let answer = Answer::new(StatusCode::BAD_REQUEST, Script::new(text.clone()).split_every(9))
+        .header("x-echo", forms.join(" ").as_str());
+    let mut target = Target::clone(&target("bearer"));
+    target.base_url = "http://up/v1?token=tok%2Fen-1234".parse().unwrap();
+    let mut request = request("bearer");
+    request.extensions_mut().insert(Arc::new(target));
+    let service = CredentialLayer::new(known).layer(Upstream::always(answer));
+    let answer = service.oneshot(request).await.unwrap();
+    let echo = answer.headers()["x-echo"].to_str().unwrap().to_owned();
+    let seen = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(seen.len(), text.len());
+    let seen = String::from_utf8(seen.to_vec()).unwrap();
+    for form in forms {
+        let middle = &form[4..form.len() - 2];
+        assert!(!seen.contains(middle) && !echo.contains(middle), "{form}: {seen} {echo}");
+    }
+}
+
+#[tokio::test]
 async fn the_body_keeps_the_body_contract() {
     wrapper_contract(|body| ResponseBody::inner(body, None)).await;
-    wrapper_contract(|body| ResponseBody::inner(body, Mask::new(&Secret::new(OURS)))).await;
+    let masks = Masks::default();
+    let mask = || masks.of(Some(&Secret::new(OURS)), None);
+    wrapper_contract(|body| ResponseBody::inner(body, mask())).await;
 }
 
 #[tokio::test]
