@@ -314,6 +314,8 @@ async fn fault_39_what_is_still_running_at_the_drain_deadline_is_told_natively()
         let seen = rest(&mut socket).await;
         assert!(told.elapsed() >= Duration::from_millis(300), "{protocol}: not before its time");
         assert!(seen.contains("shutting down"), "{protocol}: {seen}");
+        let has_codes = protocol != Protocol::Gemini;
+        assert_eq!(seen.contains("gateway_draining"), has_codes, "{protocol}: {seen}");
         assert!(seen.ends_with("0\r\n\r\n"), "{protocol}: an honest end: {seen}");
         assert_eq!(gateway.served.await.expect("no panic"), 0, "{protocol}: nothing was cut");
         assert!(told.elapsed() < Duration::from_millis(1300), "{protocol}");

@@ -130,8 +130,11 @@ impl From<&Failure> for Fault {
 
 impl From<&StreamError> for Fault {
     fn from(error: &StreamError) -> Self {
+        let code = error.stable_code();
+        let is_ours = code.is_some_and(|code| code.starts_with("gateway_"));
         Self {
-            code: error.stable_code().map(str::to_owned),
+            origin: if is_ours { Origin::Gateway } else { Origin::Upstream },
+            code: code.map(str::to_owned),
             ..Self::new(error.class(), error.message())
         }
     }
@@ -146,4 +149,20 @@ pub struct Rendered {
     pub headers: HeaderMap,
     /// The JSON text.
     pub body: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openai;
+
+    #[test]
+    fn what_the_gateway_itself_says_of_a_stream_keeps_its_code() {
+        let error = |code| StreamError::new(Class::Overloaded, "m").code(code);
+        let ours = Fault::from(&error("gateway_draining"));
+        assert_eq!((ours.origin, openai::code(&ours)), (Origin::Gateway, Some("gateway_draining")));
+        let theirs = Fault::from(&error("slow_down"));
+        assert_eq!(theirs.origin, Origin::Upstream);
+        assert_eq!(openai::code(&theirs), Some("server_is_overloaded"));
+    }
 }
