@@ -147,7 +147,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// The headers that tell a client when to ask again: for the classes in which that helps.
+/// The headers that tell a client when to ask again, both rounded up: for the classes in which that
+/// helps.
 pub(crate) fn write(fault: &Fault, headers: &mut HeaderMap) {
     let Some(after) = told(fault) else { return };
     headers.insert("retry-after", whole_seconds(after).into());
@@ -174,7 +175,7 @@ fn whole_seconds(after: Duration) -> u64 {
 }
 
 fn millis(after: Duration) -> u64 {
-    u64::try_from(after.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -281,6 +282,9 @@ mod tests {
         write(&fault, &mut headers);
         assert_eq!(headers["retry-after"], "2");
         assert_eq!(headers["retry-after-ms"], "1200");
+        fault.retry_after = Some(Duration::from_micros(6_499_200));
+        write(&fault, &mut headers);
+        assert_eq!(headers["retry-after-ms"], "6500", "not before the time has come");
         fault.class = Class::Quota;
         let mut headers = HeaderMap::new();
         write(&fault, &mut headers);
