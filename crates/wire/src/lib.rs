@@ -10,6 +10,7 @@ pub mod content;
 pub mod credential;
 mod date;
 mod dialect;
+mod discreet;
 mod fault;
 pub mod gemini;
 mod hints;
@@ -36,6 +37,7 @@ pub use self::{
     aim::{aim, with_path},
     caller::{Caller, ORIGIN},
     dialect::{Dialect, Route, dialect},
+    discreet::discreet,
     fault::{Fault, Rendered},
     inspect::{Inspect, InspectFuture},
     models::ModelCard,

@@ -747,3 +747,17 @@ async fn an_error_that_was_rendered_inside_is_not_rendered_again() {
         assert!(outcome.ending().unwrap().is_some());
     }
 }
+
+#[tokio::test]
+async fn an_upstreams_own_error_is_passed_on_without_keys_and_internal_hosts() {
+    let sample = SAMPLES.iter().find(|sample| !sample.is_array()).unwrap();
+    let said =
+        r#"{"error": {"message":"http://10.1.2.3:8000/v1 refused Bearer eyJabc.def.ghi", "x":1}}"#;
+    let response = Response::builder().status(400).header("content-type", "application/json");
+    let response = response.header("content-length", said.len()).body(Scripted::new([said]));
+    let answer = answered(SseLayer::new(), sample.request(), response.unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    assert!(!answer.headers().contains_key("content-length"), "it is no longer that long");
+    let expected = r#"{"error": {"message":"http://***/v1 refused Bearer ***", "x":1}}"#;
+    assert_eq!(text(answer).await, expected);
+}

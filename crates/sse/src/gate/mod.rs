@@ -7,10 +7,12 @@ mod passed;
 mod sound;
 mod verdict;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, response::Parts};
+use http::{HeaderName, HeaderValue, Response, header::CONTENT_LENGTH, response::Parts};
 use tollgate_core::{Cause, Failure, Frames, Refusal};
-use tollgate_wire::{Caller, Fault, ORIGIN, dialect};
+use tollgate_wire::{Caller, Fault, ORIGIN, dialect, discreet};
 
 pub use self::{body::GatedBody, future::Gate, passed::Passed, sound::Sound, verdict::Media};
 pub(crate) use self::{
@@ -84,8 +86,9 @@ impl Failed {
     /// Returns the error as `caller` is to see it.
     ///
     /// What an inner layer refused stays as it was rendered, and the upstream's own JSON too unless
-    /// it speaks of the gateway's credential or quota; anything else is rendered in the caller's
-    /// protocol, with the upstream's request id. The [`Failure`] travels along, and that the answer needs no second rendering.
+    /// it speaks of the gateway's credential or quota, with `***` for keys and internal hosts in it;
+    /// anything else is rendered in the caller's protocol, with the upstream's request id. The
+    /// [`Failure`] travels along, and that the answer needs no second rendering.
     pub fn into_response(self, caller: Caller) -> Response<Bytes> {
         let is_rendered = self.refusal().is_some() || self.is_rendered();
         let is_forwarded = !is_rendered && self.is_forwardable() && !self.fault.is_ours();
@@ -100,7 +103,7 @@ impl Failed {
         if is_forwarded {
             let origin = HeaderValue::from_static(fault.origin.as_str());
             head.headers.insert(ORIGIN, origin);
-            return Response::from_parts(head, body.joined());
+            return discreetly(Response::from_parts(head, body.joined()));
         }
         let mut response = caller.answer(&fault.hiding_ours());
         let id = HeaderName::from_static(dialect(caller.protocol).request_id_header());
@@ -116,6 +119,16 @@ impl Failed {
     fn is_rendered(&self) -> bool {
         self.head.extensions.get::<Passed>().is_some_and(Passed::is_failed)
     }
+}
+
+/// An upstream's own error without the keys and hosts it may name.
+fn discreetly(mut response: Response<Bytes>) -> Response<Bytes> {
+    let text = std::str::from_utf8(response.body()).map(discreet);
+    if let Ok(Cow::Owned(text)) = text {
+        response.headers_mut().remove(CONTENT_LENGTH);
+        *response.body_mut() = text.into();
+    }
+    response
 }
 
 /// The failure that is in `fault`.
