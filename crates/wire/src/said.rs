@@ -28,7 +28,7 @@ impl Said {
     pub(crate) fn read(status: StatusCode, body: &[u8]) -> Self {
         match serde_json::from_slice(body) {
             Ok(root @ (Value::Object(_) | Value::Array(_))) => Self::of(root, Some(status)),
-            _ => Self::new(Value::Null, plain_text(body).unwrap_or_else(|| nothing(Some(status)))),
+            _ => Self::new(Value::Null, &plain_text(body).unwrap_or_else(|| nothing(Some(status)))),
         }
     }
 
@@ -42,13 +42,13 @@ impl Said {
     pub(crate) fn of(root: Value, status: Option<StatusCode>) -> Self {
         let error = describing(root);
         let message = message(&error).unwrap_or_else(|| nothing(status));
-        Self::new(error, message)
+        Self::new(error, &message)
     }
 
-    fn new(error: Value, message: String) -> Self {
+    fn new(error: Value, message: &str) -> Self {
         let raw = error.pointer("/metadata/raw").and_then(Value::as_str).unwrap_or_default();
         let text = format!("{message}\n{raw}").to_lowercase();
-        Self { message: discreet(&message).into_owned(), error, text }
+        Self { message: discreet(message).into_owned(), error, text }
     }
 
     /// Returns the string at `pointer` of the error object, or `""`.
