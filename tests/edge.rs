@@ -591,6 +591,9 @@ async fn fault_61_what_two_readers_could_read_differently_is_refused() {
     let seen = gateway.raw("GET /healthz HTTP/1.1\r\n\r\n").await;
     assert!(seen.starts_with("HTTP/1.1 400"), "for nobody: {seen}");
     assert!(upstream.received().is_empty());
+    let both = "POST /healthz HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\
+                transfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: h\r\n\r\n";
+    assert_eq!(gateway.raw(both).await.matches("HTTP/1.1 ").count(), 1, "nothing behind is read");
 }
 
 #[tokio::test]
