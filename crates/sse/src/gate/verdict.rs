@@ -296,6 +296,10 @@ fn no_object(text: &[u8], call: &Call) -> Verdict {
     let only = only.filter(|element| element.starts_with(b"{"));
     match only.and_then(|only| dialect(call.protocol).error_in_answer(Object::new(only))) {
         Some(fault) => Verdict::Said(Box::new(fault)),
+        // Its stream as a list, where events were asked for.
+        None if call.stream && call.protocol == Protocol::Gemini && only.is_some() => {
+            Verdict::Commit
+        }
         None => bad_answer("the upstream's answer is no JSON object"),
     }
 }
