@@ -178,6 +178,8 @@ fn model_of(name: &str) -> Option<&str> {
 fn list_route(rest: &str) -> Option<Route> {
     let (operation, model) = match rest {
         "" => (Operation::ListModels, None),
+        // What a model was asked to do in its own time.
+        _ if rest.contains("/operations/") => return None,
         _ => (Operation::GetModel, Some(rest.strip_prefix('/').filter(|id| !id.is_empty())?)),
     };
     Some(Route { operation, model: model.map(decoded), stream: false })
@@ -292,6 +294,7 @@ mod tests {
             assert_eq!(post(path), None, "{path}");
         }
         assert!(Gemini.route(&Method::GET, "/v1beta/modelsx").is_none());
+        assert!(Gemini.route(&Method::GET, "/v1beta/models/veo/operations/o1").is_none());
         let list = Gemini.route(&Method::GET, "/v1beta/models").unwrap();
         assert_eq!(list.operation, Operation::ListModels);
         let one = Gemini.route(&Method::GET, "/v1beta/models/a/b").unwrap();
