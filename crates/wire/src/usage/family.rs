@@ -44,18 +44,18 @@ pub(super) trait Family: fmt::Debug + Sync {
 }
 
 impl Profile {
-    /// [`Family::wants`], as it can be remembered.
+    /// [`Family::wants`] and the member that tells an error, as it can be remembered.
     pub(super) fn wants(&self) -> fn(&str) -> bool {
         match self.shape {
-            Shape::Chat => |key| Chat.wants(key.as_bytes()),
-            Shape::Responses => |key| Responses.wants(key.as_bytes()),
-            Shape::Realtime => |key| Realtime.wants(key.as_bytes()),
-            Shape::Messages => |key| Messages.wants(key.as_bytes()),
-            Shape::Generate => |key| Generate.wants(key.as_bytes()),
-            Shape::Converse => |key| Converse.wants(key.as_bytes()),
-            Shape::Cohere => |key| Cohere.wants(key.as_bytes()),
-            Shape::Images => |key| Images.wants(key.as_bytes()),
-            Shape::Media => |key| Media.wants(key.as_bytes()),
+            Shape::Chat => |key| wanted(&Chat, key),
+            Shape::Responses => |key| wanted(&Responses, key),
+            Shape::Realtime => |key| wanted(&Realtime, key),
+            Shape::Messages => |key| wanted(&Messages, key),
+            Shape::Generate => |key| wanted(&Generate, key),
+            Shape::Converse => |key| wanted(&Converse, key),
+            Shape::Cohere => |key| wanted(&Cohere, key),
+            Shape::Images => |key| wanted(&Images, key),
+            Shape::Media => |key| wanted(&Media, key),
         }
     }
 
@@ -72,4 +72,8 @@ impl Profile {
             Shape::Media => &Media,
         }
     }
+}
+
+fn wanted(family: &impl Family, key: &str) -> bool {
+    key == "error" || family.wants(key.as_bytes())
 }

@@ -128,8 +128,10 @@ fn prompt_side(draft: &mut Draft, object: &[u8], prompt: Option<u64>, cached: Op
         ],
     );
     let whole = modalities(whole.or(whole_of_embedding), &mut draft.doubt);
+    // Where the cached tokens are told apart, what is not among them is none of them.
+    let none = whole.audio.filter(|_| cache.is_some()).map(|_| 0);
     let cache = modalities(cache, &mut draft.doubt);
-    let other = InTokens { text: None, ..cache };
+    let other = InTokens { text: None, audio: cache.audio.or(none), ..cache };
     draft.doubt.unless(other.total() <= cached.unwrap_or(0));
     let text = cached.map(|cached| cached.saturating_sub(other.total()));
     draft.inclusive_prompt(prompt, whole, InTokens { text, ..other }, Vec::<(Ttl, _)>::new());

@@ -64,7 +64,7 @@ pub use self::{
 use self::{draft::Draft, passing::Passing, told::Told};
 use crate::{
     Event,
-    json::{Array, Object},
+    json::{self, Array, Object},
 };
 
 /// Reads the usage of one answer. Memory is bounded, whatever the host sends.
@@ -75,14 +75,14 @@ pub struct Reader {
     passing: Option<Box<Passing>>,
     /// The first frame of a JSON answer was all of it.
     is_whole: bool,
-    /// And it tells no error.
-    is_sound: bool,
+    /// A JSON answer has a member `error` that says something.
+    tells_error: bool,
 }
 
 impl Reader {
     /// Returns a reader for the answer of a host with this profile.
     pub fn new(profile: Profile) -> Self {
-        Self { profile, told: Told::default(), passing: None, is_whole: false, is_sound: false }
+        Self { profile, told: Told::default(), passing: None, is_whole: false, tells_error: false }
     }
 
     /// Reads the next event of a stream, or the next element of Gemini's array.
@@ -121,12 +121,17 @@ impl Reader {
         }
         let new = || Box::new(Passing::new(self.profile.wants()));
         let passing = self.passing.get_or_insert_with(new);
-        passing.part(part, self.profile.family(), &mut self.told);
+        self.tells_error |= passing.part(part, self.profile.family(), &mut self.told);
     }
 
-    /// Whether the first frame was a whole JSON object, balanced, without a member `error`.
+    /// Whether the first frame was a whole JSON object, balanced, that tells no error.
     pub fn is_sound(&self) -> bool {
-        self.is_sound
+        self.is_whole && !self.tells_error
+    }
+
+    /// Whether a JSON answer, read in parts, has a member `error` that says something.
+    pub fn tells_error(&self) -> bool {
+        self.tells_error
     }
 
     /// Reads a whole JSON answer that came in frames, which are not joined.
@@ -171,17 +176,17 @@ impl Reader {
         let family = self.profile.family();
         let mut object = Object::new(frame);
         let mut members = Vec::with_capacity(8);
-        let mut is_sound = true;
+        let mut tells_error = false;
         while let Some(member) = object.member() {
             match member {
                 Ok(member) if family.wants(&member.0) => members.push(member),
-                Ok((key, _)) => is_sound &= *key != *b"error",
+                Ok((key, value)) => tells_error |= is_error(&key, value),
                 Err(_) => return false,
             }
         }
         self.is_whole = object.rest().trim_ascii().is_empty();
-        self.is_sound = self.is_whole && is_sound;
         if self.is_whole {
+            self.tells_error = tells_error;
             members.iter().for_each(|(key, value)| family.member(key, value, &mut self.told));
         }
         self.is_whole
@@ -211,6 +216,12 @@ impl Reader {
         usage.raw = told.raw();
         usage
     }
+}
+
+/// Whether a top-level member of an answer is an error. Responses' answers say so of each that is
+/// none.
+fn is_error(key: &[u8], value: &[u8]) -> bool {
+    key == b"error" && !json::is_blank(value)
 }
 
 /// Whether tokens are told that came of a prompt, and of the prompt nothing is.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use tollgate_core::Frames;
 
-use super::{family::Family, told::Told};
+use super::{family::Family, is_error, told::Told};
 use crate::json::{Member, Scanner};
 
 /// No member that tells usage is larger; of one that is nothing is held.
@@ -34,21 +34,25 @@ impl Passing {
         }
     }
 
-    /// Reads the next frame.
-    pub(super) fn part(&mut self, part: &Bytes, family: &dyn Family, told: &mut Told) {
+    /// Reads the next frame. Returns whether it ended a member that is an error.
+    pub(super) fn part(&mut self, part: &Bytes, family: &dyn Family, told: &mut Told) -> bool {
         if self.malformed {
-            return;
+            return false;
         }
+        let mut tells_error = false;
         self.held.push_back(part.clone());
         self.malformed = self.scanner.feed(part).is_err();
         let frames = || Frames::new(self.held.iter().cloned().collect());
         for Member { key, value, .. } in &self.scanner.members()[self.read..] {
             if let Some(from) = value.start.checked_sub(self.start) {
-                family.member(key.as_bytes(), &frames().slice(from..value.end - self.start), told);
+                let value = frames().slice(from..value.end - self.start);
+                tells_error |= is_error(key.as_bytes(), &value);
+                family.member(key.as_bytes(), &value, told);
             }
         }
         self.read = self.scanner.members().len();
         self.let_go();
+        tells_error
     }
 
     /// Lets go of all frames before the one in which the next member that is read can begin.

@@ -144,6 +144,11 @@ impl Profile {
         }
     }
 
+    /// Whether the host tells what an answer costs.
+    pub fn tells_cost(&self) -> bool {
+        self.cost != Cost::Unknown
+    }
+
     /// Returns how Amazon Bedrock tells usage in Converse.
     pub const fn converse() -> Self {
         Self::plain(Shape::Converse)
