@@ -290,6 +290,21 @@ impl Catalogue {
         self.0.found.get_or(provider, name, || self.find(provider, name))
     }
 
+    /// Whether the price of a model is known; what a free provider has costs nothing.
+    ///
+    /// ```
+    /// use tollgate_catalog::Catalogue;
+    ///
+    /// let catalogue = Catalogue::builtin();
+    /// assert!(catalogue.is_priced("openai", "gpt-4o"));
+    /// assert!(!catalogue.is_priced("openai", "gpt-99"));
+    /// assert!(catalogue.with_free("here").is_priced("here", "gpt-99"));
+    /// ```
+    pub fn is_priced(&self, provider: &str, name: &str) -> bool {
+        self.is_free(provider)
+            || self.row(provider, name).is_some_and(|found| found.model.is_priced())
+    }
+
     /// What routing and translation ask of the model of this name at a provider: what is known of
     /// it, else of its family, else the default.
     ///

@@ -216,6 +216,13 @@ impl Bill {
     }
 }
 
+/// Whether audio may be among the tokens read from a cache: there is some in the prompt, and the
+/// cached tokens are not told apart (`metering.md` §3.1).
+fn hides_audio(usage: &Usage) -> bool {
+    let told = |count: Option<u64>| count.is_some_and(|count| count > 0);
+    told(usage.prompt.audio) && told(usage.read.text) && usage.read.audio.is_none()
+}
+
 /// A usage inside another was served in the same batch, tier and place, unless it says otherwise.
 fn inherit(inner: &Usage, outer: &Usage) -> Usage {
     let mut inner = inner.clone();
@@ -253,6 +260,10 @@ impl Part<'_> {
                 None => sums.push((billed, rate, u128::from(count))),
             }
         });
+        if hides_audio(usage) {
+            let mark = Mark::Approximate(Component::CacheRead.name().to_owned());
+            self.bill.marks.insert(mark);
+        }
         for (component, rate, count) in sums {
             if self.resolved.derived.contains(&component) {
                 self.bill.marks.insert(Mark::Derived(component.name().to_owned()));

@@ -122,6 +122,8 @@ pub enum Mark {
     Derived(String),
     /// At list price, though an allowance of the account may cover it.
     Allowance(String),
+    /// How many tokens of this kind were audio is not told: priced as text.
+    Approximate(String),
 }
 
 impl Priced {
@@ -155,6 +157,7 @@ impl Priced {
                     | M::BeforeKnown
                     | M::Derived(_)
                     | M::Allowance(_)
+                    | M::Approximate(_)
                     | M::RepriceExpected
             )
         })
@@ -189,6 +192,7 @@ impl Mark {
             Self::BeforeKnown => "before_known",
             Self::Derived(_) => "derived",
             Self::Allowance(_) => "allowance",
+            Self::Approximate(_) => "approx",
         }
     }
 }
@@ -204,7 +208,8 @@ impl fmt::Display for Mark {
             | Self::VariantUnlisted(what)
             | Self::VariantOfToday(what)
             | Self::Derived(what)
-            | Self::Allowance(what) => write!(f, ":{what}"),
+            | Self::Allowance(what)
+            | Self::Approximate(what) => write!(f, ":{what}"),
             Self::NearTier(threshold) => write!(f, ":{threshold}"),
             _ => Ok(()),
         }

@@ -350,6 +350,20 @@ fn absurd_numbers_are_marked_or_priced_but_never_panic() {
 }
 
 #[test]
+fn cached_tokens_that_may_be_audio_make_the_price_approximate() {
+    let mark = Mark::Approximate("cache_read".to_owned());
+    let mut usage = text(10, 1);
+    usage.prompt.audio = Some(20);
+    assert!(!priced("openai", "gpt-audio", &usage).marks.contains(&mark), "nothing was cached");
+    usage.read.text = Some(5);
+    let bill = priced("openai", "gpt-audio", &usage);
+    assert!(bill.marks.contains(&mark) && bill.is_approximate(), "{:?}", bill.marks);
+    assert_eq!(mark.to_string(), "approx:cache_read");
+    usage.read.audio = Some(0);
+    assert!(!priced("openai", "gpt-audio", &usage).marks.contains(&mark), "the split is told");
+}
+
+#[test]
 fn a_credit_for_a_fallback_will_be_repriced() {
     let occasion = Occasion { fallback_credit: true, ..Occasion::default() };
     let bill = price(&Catalogue::builtin(), "anthropic", "claude-opus-5", &text(1, 1), &occasion);
