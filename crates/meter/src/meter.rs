@@ -134,11 +134,12 @@ impl Meter {
         match &mut self.kind {
             Kind::Whole(whole) => {
                 let told = self.reader.so_far(true);
-                if told.quality != Quality::Absent {
-                    self.told = Some(told);
-                    return Ending::Complete;
+                if told.quality == Quality::Absent {
+                    return whole.judge(self.protocol, &mut self.forwarded);
                 }
-                whole.judge(self.protocol, &mut self.forwarded)
+                self.told = Some(told);
+                let fault = self.reader.tells_error().then(|| whole.fault(self.protocol));
+                fault.flatten().map_or(Ending::Complete, Ending::Failed)
             }
             Kind::Events(events) => {
                 let mut to = To { reader: &mut self.reader, forwarded: &mut self.forwarded, out };
@@ -164,9 +165,9 @@ impl Meter {
     /// What an answer used that ended so: as it told, what it left out estimated from what went by.
     /// `None` for one that failed before it said anything.
     pub(crate) fn usage(&mut self, ending: Ending, sent: impl FnOnce() -> Sent) -> Option<Usage> {
-        let complete = ending == Ending::Complete;
-        let told = self.told.take().filter(|_| complete);
-        let told = told.unwrap_or_else(|| self.reader.so_far(complete));
+        // What a whole JSON answer tells is its last word, also where it tells an error beside.
+        let complete = ending == Ending::Complete || self.told.is_some();
+        let told = self.told.take().unwrap_or_else(|| self.reader.so_far(complete));
         let absent = told.quality == Quality::Absent;
         if absent && matches!(ending, Ending::Failed(_)) && !self.has_begun() {
             return None;
@@ -307,13 +308,19 @@ impl Whole {
         if !json::is_valid(&text) {
             return Ending::Failed(StreamError::truncated().class());
         }
-        if let Some(fault) = dialect(protocol).error_in_answer(Object::new(&text)) {
+        if let Some(class) = self.fault(protocol) {
             // What the upstream says is no answer, and costs nothing.
             self.has_begun = false;
-            return Ending::Failed(fault.class);
+            return Ending::Failed(class);
         }
         self.count(forwarded);
         Ending::Complete
+    }
+
+    /// What went wrong, of an answer that is an error. One too large to be kept is none.
+    fn fault(&mut self, protocol: Protocol) -> Option<Class> {
+        let text = self.joined();
+        Some(dialect(protocol).error_in_answer(Object::new(&text))?.class)
     }
 
     /// Counts the text of what is kept.

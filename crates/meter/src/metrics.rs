@@ -5,7 +5,7 @@ use std::{
 
 use hashbrown::HashMap;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_recorder};
-use tollgate_core::{Money, Target, Usage};
+use tollgate_core::{Money, Operation, Quality, Target, Usage};
 
 use crate::{Charge, Ending, Ledger};
 
@@ -19,6 +19,7 @@ const OTHER: &str = "other";
 /// | `tollgate_tokens_total` | counter | `provider`, `model`, `kind`: `input` (neither read from a cache nor written), `cache_read`, `cache_write`, `output`, `reasoning` |
 /// | `tollgate_cost_usd_total` | gauge that grows | `provider`, `model` |
 /// | `tollgate_cost_unknown_total` | counter | `provider`, `model` |
+/// | `tollgate_usage_missing_total` | counter | `provider`, `model`: whole answers that told no usage, or less than an estimate needed |
 /// | `tollgate_attempts_total` | counter | `provider`, `model`, `ending` |
 /// | `tollgate_attempt_seconds`, `tollgate_head_seconds`, `tollgate_first_content_seconds` | histogram | `provider`, `model` |
 ///
@@ -153,6 +154,7 @@ struct Series {
     tokens: [OnceLock<Counter>; KINDS.len()],
     cost: OnceLock<Gauge>,
     unknown: OnceLock<Counter>,
+    missing: OnceLock<Counter>,
     times: [OnceLock<Histogram>; TIMES.len()],
 }
 
@@ -170,6 +172,7 @@ impl Series {
             tokens: Default::default(),
             cost: OnceLock::new(),
             unknown: OnceLock::new(),
+            missing: OnceLock::new(),
             times: Default::default(),
         }
     }
@@ -177,6 +180,9 @@ impl Series {
     fn count(&self, charge: &Charge) {
         self.attempt(charge.ending);
         self.cost(charge.cost);
+        if lacks_usage(charge) {
+            self.missing();
+        }
         for (at, tokens) in tokens(&charge.usage).into_iter().enumerate() {
             if tokens > 0 {
                 self.tokens(at).increment(tokens);
@@ -228,6 +234,14 @@ impl Series {
         }
     }
 
+    fn missing(&self) {
+        let counter = self.missing.get_or_init(|| {
+            let (provider, model) = self.name.clone();
+            counter!("tollgate_usage_missing_total", "provider" => provider, "model" => model)
+        });
+        counter.increment(1);
+    }
+
     fn tokens(&self, at: usize) -> &Counter {
         self.tokens[at].get_or_init(|| {
             let (provider, model) = self.name.clone();
@@ -245,6 +259,13 @@ impl Series {
         });
         histogram.record(took);
     }
+}
+
+/// Whether an answer that was taken whole should have told its usage, and did not.
+fn lacks_usage(charge: &Charge) -> bool {
+    charge.ending == Ending::Complete
+        && matches!(charge.operation, Operation::Generate | Operation::Embed)
+        && matches!(charge.usage.quality, Quality::Estimated | Quality::Absent)
 }
 
 /// The float nearest to an amount, or next to that.

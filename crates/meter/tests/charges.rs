@@ -162,6 +162,25 @@ async fn an_error_inside_before_any_content_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_json_error_that_tells_usage_failed_and_costs_what_it_says() {
+    let text = r#"{"error":{"message":"overloaded","code":503},"usage":{"prompt_tokens":100,"completion_tokens":0,"total_tokens":100}}"#;
+    for cut in 1..text.len() {
+        let script = Script::new(text).split_every(cut);
+        let answer = Answer::new(StatusCode::OK, script).header("content-type", "application/json");
+        let (body, charge) = Bench::new(&CHAT, answer).whole(CHAT.asking()).await;
+        assert_eq!(body, text);
+        assert!(matches!(charge.ending, Ending::Failed(_)), "{:?} cut {cut}", charge.ending);
+        assert_eq!(
+            (cost(&charge).as_deref(), charge.usage.quality),
+            (Some("0.0001"), Quality::Exact)
+        );
+    }
+    let answer = Answer::json(200, RESPONSES.json.replacen('{', r#"{"error":null,"#, 1));
+    let (_, charge) = Bench::new(&RESPONSES, answer).whole(RESPONSES.asking()).await;
+    assert_eq!((cost(&charge).as_deref(), charge.ending), (Some(PRICE), Ending::Complete));
+}
+
+#[tokio::test]
 async fn an_error_inside_after_content_is_charged_by_what_was_told_and_went_by() {
     let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}\n\n";
     let bench = Bench::new(&MESSAGES, Answer::sse(MESSAGES.first(3).then(error)));

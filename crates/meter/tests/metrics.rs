@@ -148,6 +148,15 @@ fn what_has_no_known_price_is_counted_as_such() {
 }
 
 #[test]
+fn answers_that_leave_out_their_usage_are_counted() {
+    let silent = r#"{"choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}]}"#;
+    let answers = [CHAT.json, silent, r#"{"error":{"message":"overloaded"}}"#];
+    let answers = answers.map(|text| Answer::json(200, text)).to_vec();
+    let seen = counted(&CHAT, answers, Metrics::new(MemoryLedger::new()));
+    assert_eq!(seen["tollgate_usage_missing_total provider=openai model=m"], 1.0);
+}
+
+#[test]
 fn models_beyond_the_cap_are_other() {
     let ledger = Metrics::new(MemoryLedger::new()).models(2);
     counted(&CHAT, vec![Answer::json(200, CHAT.json)], ledger.clone());
