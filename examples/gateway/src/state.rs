@@ -8,6 +8,7 @@ use tollgate_core::{Board, Plan, Protocol, Refusal, Target, Usage};
 use tollgate_keys::{Canonical, Credential, Credentials, KeyHash, KeyRecord, KeyStore};
 use tollgate_meter::Prices;
 use tollgate_route::{Ask, Provider, Resolve, Router};
+use tollgate_wire::usage::Profile;
 
 use crate::{stack::Patience, translation::Translation, upstreams::Upstreams};
 
@@ -42,6 +43,15 @@ pub struct State {
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State").field("router", &self.router).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Whether what an answer of this target costs will be known: it has a price, or tells it.
+    pub(crate) fn is_priced(&self, target: &Target) -> bool {
+        let own = self.own_prices.get(&target.provider);
+        own.unwrap_or(&self.catalogue).is_priced(&target.kind, &target.model)
+            || Profile::of(target.protocol, &target.kind).tells_cost()
     }
 }
 

@@ -431,3 +431,53 @@ async fn models_of_a_local_server_show_soon_after_the_start_and_after_a_reload()
         fs::write(folder.join("tollgate.toml"), format!("{file}api_key = \"k\"\n")).unwrap();
     }
 }
+
+#[tokio::test]
+async fn what_nobody_knows_the_price_of_is_said_whole_and_streamed() {
+    let json = r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+    let events = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    let openai = Upstream::choose(move |request| {
+        match request.frames.joined().windows(13).any(|w| w == b"\"stream\":true") {
+            true => Answer::sse(Script::new(events)),
+            false => Answer::json(200, json),
+        }
+    });
+    let (address, _guard) = openai.serve().await.unwrap();
+    let folder = folder("unpriced");
+    let file = format!("[providers.openai]\nbase_url = \"http://{address}/v1\"\napi_key = \"k\"\n");
+    fs::write(folder.join("tollgate.toml"), file).unwrap();
+    let gateway = Gateway::start(command(&folder, &["--listen", "127.0.0.1:0"])).await;
+    for (model, warning) in
+        [("openai/gpt-99", Some("price_unknown:/model")), ("openai/gpt-4o", None)]
+    {
+        for stream in [false, true] {
+            let body = format!(r#"{{"model":"{model}","messages":[],"stream":{stream}}}"#);
+            let seen = gateway.ask(gateway.key(), Method::POST, CHAT, &body).await;
+            assert_eq!(seen.status, 200, "{}", seen.text);
+            let warned =
+                seen.headers.get("x-tollgate-warnings").map(|value| value.to_str().unwrap());
+            assert_eq!(warned, warning, "{body}");
+            let shows_cost = seen.headers.contains_key("x-tollgate-cost");
+            assert!(!shows_cost || warning.is_none(), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_gemini_model_does_in_its_own_time_can_be_looked_after() {
+    let upstream = Upstream::always(Answer::json(200, r#"{"name":"o1","done":true}"#));
+    let (address, _guard) = upstream.clone().serve().await.unwrap();
+    let folder = folder("operations");
+    let file = format!("[providers.gemini]\nbase_url = \"http://{address}\"\napi_key = \"k\"\n");
+    fs::write(folder.join("tollgate.toml"), file).unwrap();
+    let gateway = Gateway::start(command(&folder, &["--listen", "127.0.0.1:0"])).await;
+    for (method, path) in [
+        (Method::POST, "/v1beta/models/veo:predictLongRunning"),
+        (Method::GET, "/v1beta/models/veo/operations/o1"),
+        (Method::GET, "/v1beta/operations/o1"),
+    ] {
+        let seen = gateway.ask(gateway.key(), method, &format!("/gemini{path}"), "{}").await;
+        assert_eq!(seen.status, 200, "{path}: {}", seen.text);
+        assert_eq!(upstream.received().last().unwrap().uri.path(), path);
+    }
+}

@@ -29,6 +29,7 @@ const COST: HeaderName = HeaderName::from_static("x-tollgate-cost");
 const TAGS: HeaderName = HeaderName::from_static("x-tollgate-tags");
 const USER: HeaderName = HeaderName::from_static("x-tollgate-user");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
+const WARNINGS: HeaderName = HeaderName::from_static("x-tollgate-warnings");
 
 /// Whether new requests should come here; shared with whoever decides to drain.
 #[derive(Clone, Debug)]
@@ -157,7 +158,8 @@ where
         request.extensions_mut().insert(caller);
         request.extensions_mut().insert(outcome.clone());
         let future = self.inner.call(request);
-        ResponseFuture { state: State::Calling { future, caller, outcome } }
+        let shared = self.state.clone();
+        ResponseFuture { state: State::Calling { future, caller, outcome, shared } }
     }
 }
 
@@ -175,7 +177,7 @@ pin_project! {
     #[derive(Debug)]
     enum State<F> {
         Own { response: Option<Response<Bytes>> },
-        Calling { #[pin] future: F, caller: Caller, outcome: Outcome },
+        Calling { #[pin] future: F, caller: Caller, outcome: Outcome, shared: SharedState },
     }
 }
 
@@ -191,8 +193,9 @@ where
                 let response = response.take().expect("polled after completion");
                 Poll::Ready(Ok(response.map(Reply::own)))
             }
-            StateProj::Calling { future, caller, outcome } => {
+            StateProj::Calling { future, caller, outcome, shared } => {
                 let mut response = ready!(future.poll(cx))?;
+                warn_of_price(outcome, shared, &mut response);
                 label(*caller, outcome, &mut response);
                 Poll::Ready(Ok(response.map(Reply::inner)))
             }
@@ -233,6 +236,20 @@ fn label<B>(caller: Caller, outcome: &Outcome, response: &mut Response<B>) {
         if let Some(value) = value {
             headers.insert(name, value);
         }
+    }
+}
+
+/// Says of an answer that nobody will know what it costs.
+fn warn_of_price<B>(outcome: &Outcome, state: &SharedState, response: &mut Response<B>) {
+    let served = response.extensions().get::<Served>().filter(|_| response.status().is_success());
+    let Some(served) = served.filter(|served| !served.target.model.is_empty()) else { return };
+    let is_known = match outcome.cost() {
+        Some(cost) => cost.is_some(),
+        None => state.load().is_priced(&served.target),
+    };
+    if !is_known {
+        let warning = HeaderValue::from_static("price_unknown:/model");
+        response.headers_mut().append(WARNINGS, warning);
     }
 }
 
