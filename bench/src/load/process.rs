@@ -15,7 +15,10 @@ const TESTED: &str = "0";
 /// The core of everything else.
 const TESTING: &str = "1";
 
-/// A running program; dropped, it is killed.
+/// How long a program may take to end.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A running program; dropped, it is ended, and killed when that takes long.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -97,6 +100,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").arg(pid).status();
+        let asked = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && asked.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
