@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test | lint | sdk | bench | soak | fuzz | catalogue`.
+//! The project's own commands: `cargo xtask test | lint | sdk | bench | profile | soak | fuzz | catalogue`.
 //!
 //! Everything a command needs beyond Rust it installs or starts itself.
 
@@ -6,6 +6,7 @@ mod bench;
 mod catalogue;
 mod fuzz;
 mod lint;
+mod profile;
 mod run;
 mod sdk;
 mod soak;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
   sdk     the official SDKs, frameworks and coding tools on every upstream only
   support docs/support.md alone, from what the last `sdk` noted
   bench   CPU, latency and memory over a bare hyper proxy; --quick, --gate, --only NAME
+  profile rewrite pgo/gateway.profdata, by which releases are compiled, from the load of `bench`
   soak [ROWS]  the store killed 50 times, and `spend` over ten million charges
   fuzz [SECONDS]  the decoders under libFuzzer, each for a minute
   catalogue [FILE]  rewrite the built-in models and prices from a price file, showing each change;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         "sdk" => sdk::all(),
         "support" => support::page(&sdk::results()),
         "bench" => bench::all(&args.collect::<Vec<_>>()),
+        "profile" => profile::refresh(),
         "soak" => soak::all(args.next()),
         "fuzz" => fuzz::all(args.next()),
         "catalogue" => catalogue::refresh(args.next()),
