@@ -14,9 +14,8 @@ use crate::{
 /// Installs the pinned SDKs, frameworks and tools into folders of their own and runs them against
 /// `tollgate --demo` and against strict providers; then holds the page of what works against that.
 pub(crate) fn all() -> Step {
-    run(cargo(&["build", "--package", "tollgate-gateway", "--bin", "tollgate"]))?;
-    run(cargo(&["build", "--package", "tollgate-sim", "--example", "sim"]))?;
-    run(cargo(&["build", "--package", "tollgate-tests", "--example", "replay"]))?;
+    // With the features of the suite, which has built them: others would compile all packages anew.
+    run(cargo(&["build", "--workspace", "--all-features", "--bins", "--examples"]))?;
     let _ = fs::remove_dir_all(results());
     PYTHONS.iter().try_for_each(python)?;
     node()?;
