@@ -49,9 +49,13 @@ impl fmt::Debug for State {
 impl State {
     /// Whether what an answer of this target costs will be known: it has a price, or tells it.
     pub(crate) fn is_priced(&self, target: &Target) -> bool {
-        let own = self.own_prices.get(&target.provider);
-        own.unwrap_or(&self.catalogue).is_priced(&target.kind, &target.model)
+        self.prices(target).is_priced(&target.kind, &target.model)
             || Profile::of(target.protocol, &target.kind).tells_cost()
+    }
+
+    /// The prices that apply to a target.
+    fn prices(&self, target: &Target) -> &Catalogue {
+        self.own_prices.get(&target.provider).unwrap_or(&self.catalogue)
     }
 }
 
@@ -124,9 +128,7 @@ impl Resolve for SharedState {
 
 impl Prices for SharedState {
     fn price(&self, target: &Target, usage: &Usage, occasion: &Occasion) -> Priced {
-        let state = self.load();
-        let own = state.own_prices.get(&target.provider);
-        own.unwrap_or(&state.catalogue).price(target, usage, occasion)
+        self.load().prices(target).price(target, usage, occasion)
     }
 }
 
