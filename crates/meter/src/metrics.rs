@@ -19,7 +19,7 @@ const OTHER: &str = "other";
 /// | `tollgate_tokens_total` | counter | `provider`, `model`, `kind`: `input` (neither read from a cache nor written), `cache_read`, `cache_write`, `output`, `reasoning` |
 /// | `tollgate_cost_usd_total` | gauge that grows | `provider`, `model` |
 /// | `tollgate_cost_unknown_total` | counter | `provider`, `model` |
-/// | `tollgate_usage_missing_total` | counter | `provider`, `model`: whole answers that told no usage, or less than an estimate needed |
+/// | `tollgate_usage_missing_total` | counter | `provider`, `model`: whole answers that told no usage, or so little of it that it was estimated |
 /// | `tollgate_attempts_total` | counter | `provider`, `model`, `ending` |
 /// | `tollgate_attempt_seconds`, `tollgate_head_seconds`, `tollgate_first_content_seconds` | histogram | `provider`, `model` |
 ///
