@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::run::{Step, cargo, root, run, target};
+use crate::run::{Step, cargo, root, run, rustc, target};
 
 /// The fuzz targets, and the recordings each begins with.
 const TARGETS: [(&str, &[&str]); 4] = [
@@ -50,8 +50,7 @@ pub(crate) fn all(seconds: Option<String>) -> Step {
 
 /// The machine's own target: with it named, build scripts and macros are built as ever.
 fn host() -> Result<String, String> {
-    let output = Command::new("rustc").arg("-vV").output().map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = rustc(&["-vV"])?;
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or_else(|| "rustc does not say which machine this is".to_owned())
 }

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use crate::run::{Step, cargo, root, run, target};
+use crate::run::{Step, cargo, root, run, rustc, target};
 
 /// Builds a gateway that counts what it runs, puts it under the load of `bench`, and keeps the
 /// counts in `pgo/` for the compiler that made them.
@@ -23,7 +23,7 @@ pub(crate) fn refresh() -> Step {
     train.current_dir(root()).args(["--quick", "--gateway"]).arg(built.join("release/tollgate"));
     run(train)?;
     merge(&counts, &root().join("pgo/gateway.profdata"))?;
-    let compiler = said(Command::new("rustc").current_dir(root()).arg("--version"))?;
+    let compiler = rustc(&["--version"])?;
     let kept = fs::write(root().join("pgo/compiler"), compiler).map_err(|e| e.to_string());
     kept.and_then(|()| run(cargo(&["clean", "--release", "--quiet"])))
 }
@@ -48,15 +48,9 @@ fn merge(counts: &Path, into: &Path) -> Step {
 
 /// The tool of the very LLVM that is in the compiler: others read other formats.
 fn llvm_profdata() -> Result<PathBuf, String> {
-    let library =
-        said(Command::new("rustc").current_dir(root()).args(["--print", "target-libdir"]))?;
+    let library = rustc(&["--print", "target-libdir"])?;
     let beside = Path::new(library.trim()).parent().map(|folder| folder.join("bin/llvm-profdata"));
     beside
         .filter(|tool| tool.exists())
         .ok_or_else(|| "the compiler has no llvm-profdata".to_owned())
-}
-
-fn said(command: &mut Command) -> Result<String, String> {
-    let output = command.output().map_err(|error| error.to_string())?;
-    String::from_utf8(output.stdout).map_err(|error| error.to_string())
 }

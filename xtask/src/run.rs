@@ -32,6 +32,13 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
+/// What the workspace's compiler says of itself.
+pub(crate) fn rustc(args: &[&str]) -> Result<String, String> {
+    let output = Command::new("rustc").current_dir(root()).args(args).output();
+    let output = output.map_err(|error| format!("cannot run `rustc`: {error}"))?;
+    String::from_utf8(output.stdout).map_err(|error| error.to_string())
+}
+
 /// Runs a command to its end, shows what it is, what it prints and how long it took.
 pub(crate) fn run(mut command: Command) -> Step {
     let shown = shown(&command);
