@@ -21,15 +21,15 @@ pub(crate) fn unreadable(_body: &[u8]) -> Fault {
 }
 
 /// What an answer used, as the hosts of its protocol usually tell it.
-pub(crate) fn usage(protocol: Protocol, body: &[u8]) -> Option<Usage> {
+pub(crate) fn usage(protocol: Protocol, body: &[u8]) -> Option<Box<Usage>> {
     told(Profile::of(protocol, ""), body)
 }
 
 /// What an answer used, as a host with this profile tells it; `None`: it told nothing.
-pub(crate) fn told(profile: Profile, body: &[u8]) -> Option<Usage> {
+pub(crate) fn told(profile: Profile, body: &[u8]) -> Option<Box<Usage>> {
     let mut reader = Reader::new(profile);
     reader.answer(body);
-    Some(reader.finish(true)).filter(|usage| usage.quality != Quality::Absent)
+    Some(reader.so_far(true)).filter(|usage| usage.quality != Quality::Absent)
 }
 
 /// A tool call nobody can read, and nothing else to show.

@@ -82,7 +82,7 @@ fn answer() -> impl Strategy<Value = Answer> {
                 created: 7,
                 model: "served".to_owned(),
                 candidates: vec![Candidate::new(parts, finish)],
-                usage: Some(usage(input, cached, output)),
+                usage: Some(usage(input, cached, output).into()),
                 prompt_block: None,
                 extra: Extra::default(),
             }

@@ -31,7 +31,7 @@ impl Expected {
         decoder.finish(&mut fold).ok()?;
         let usage = reader.so_far(true);
         if usage.quality != Quality::Absent {
-            fold.event(Told::Usage(Box::new(usage))).ok()?;
+            fold.event(Told::Usage(usage)).ok()?;
         }
         fold.event(Told::End).ok()?;
         fold.into_answer().map(Self)
@@ -50,7 +50,7 @@ impl Expected {
             Some(candidate) if is_word(client) && client == upstream => &candidate.native_finish,
             _ => word(finish, upstream, client, !said.refusal.is_empty()),
         };
-        let usage = self.0.usage.as_ref().map(counts);
+        let usage = self.0.usage.as_deref().map(counts);
         let usage = match client {
             // Its usage cannot be left out.
             Protocol::AnthropicMessages => usage.or_else(|| Some(counts(&Usage::default()))),

@@ -100,7 +100,7 @@ pub(super) fn write(answer: &Answer, asked: &Asked, report: &mut Report) -> Resu
             "stop_details",
             stop_details(candidate.detail.as_ref(), reason).map_or(Json::Null, Json::from),
         )
-        .with("usage", usage::write(answer.usage.as_ref()));
+        .with("usage", usage::write(answer.usage.as_deref()));
     let own = answer.source == ME;
     let container = answer.extra.get("container").filter(|_| own).is_none();
     let body = if container { body.with("container", Json::Null) } else { body };

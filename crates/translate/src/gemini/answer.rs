@@ -143,7 +143,7 @@ pub(super) fn write(answer: &Answer, asked: &Asked, report: &mut Report) -> Resu
     let mut body = Object::new()
         .with("candidates", candidates)
         .maybe("promptFeedback", feedback)
-        .maybe("usageMetadata", answer.usage.as_ref().map(usage::write))
+        .maybe("usageMetadata", answer.usage.as_deref().map(usage::write))
         .with("modelVersion", &answer.model)
         .with("responseId", answers::id(answer, &asked.id));
     if answer.source == ME {

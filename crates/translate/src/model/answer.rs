@@ -17,7 +17,7 @@ pub struct Answer {
     /// At least one, unless the prompt was refused.
     pub candidates: Vec<Candidate>,
     /// What it used.
-    pub usage: Option<Usage>,
+    pub usage: Option<Box<Usage>>,
     /// The prompt itself was refused.
     pub prompt_block: Option<PromptBlock>,
     /// What only its own protocol has.

@@ -134,7 +134,7 @@ impl Sink for Fold {
             Event::BlockEnd { candidate, block } => self.end(candidate, block),
             Event::Finish(ending) => self.finish(ending),
             Event::Blocked(block) => self.answer.prompt_block = Some(block),
-            Event::Usage(usage) => self.answer.usage = Some(*usage),
+            Event::Usage(usage) => self.answer.usage = Some(usage),
             Event::Lost(..) => {}
             Event::End => self.is_whole = true,
         }
@@ -150,7 +150,7 @@ pub fn unfold(answer: Answer, out: &mut dyn Sink) -> Flow {
         id: answer.id.into(),
         model: answer.model.into(),
         created: answer.created,
-        usage: answer.usage.clone().map(Box::new),
+        usage: answer.usage.clone(),
     }))?;
     if let Some(block) = answer.prompt_block.filter(|_| answer.candidates.is_empty()) {
         out.event(Event::Blocked(block))?;
@@ -168,7 +168,7 @@ pub fn unfold(answer: Answer, out: &mut dyn Sink) -> Flow {
         }))?;
     }
     if let Some(usage) = answer.usage {
-        out.event(Event::Usage(Box::new(usage)))?;
+        out.event(Event::Usage(usage))?;
     }
     out.event(Event::End)
 }

@@ -117,7 +117,7 @@ impl Source {
         let mut told = Told { out, reader: &self.reader, started: &mut self.started };
         self.decoder.finish(&mut told)?;
         if let Some(usage) = usage {
-            told.event(Event::Usage(Box::new(usage)))?;
+            told.event(Event::Usage(usage))?;
         }
         told.event(Event::End)
     }
@@ -127,7 +127,7 @@ impl Source {
         self.automaton.is_complete(true)
     }
 
-    fn usage(&self, complete: bool) -> Option<Usage> {
+    fn usage(&self, complete: bool) -> Option<Box<Usage>> {
         Some(self.reader.so_far(complete)).filter(|usage| usage.quality != Quality::Absent)
     }
 
@@ -152,8 +152,8 @@ impl Told<'_> {
         if std::mem::replace(self.started, true) {
             return Ok(());
         }
-        let usage = self.reader.so_far(false);
-        let usage = (usage.quality != Quality::Absent).then(|| Box::new(usage));
+        let told = Some(self.reader.so_far(false));
+        let usage = told.filter(|usage| usage.quality != Quality::Absent);
         self.out.event(Event::Start(Start { usage, ..start }))
     }
 }
@@ -337,7 +337,7 @@ impl StreamTranslator {
     }
 
     /// What the upstream told of usage so far.
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> Box<Usage> {
         self.source.reader.so_far(self.state == State::Complete)
     }
 

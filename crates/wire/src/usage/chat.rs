@@ -330,7 +330,7 @@ fn divide(draft: &mut Draft, profile: &Profile, breakdown: &[u8]) {
         let (Some(model), Some(usage)) = (text(model), usage) else { continue };
         let part = self::draft(profile, usage);
         sum.add(&part);
-        extra.push((model, part.usage));
+        extra.push((model, *part.usage));
     }
     if extra.is_empty() {
         return;

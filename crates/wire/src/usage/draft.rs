@@ -11,7 +11,8 @@ use crate::json;
 /// A usage in the making, and whether its numbers contradict each other.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
-    pub(super) usage: Usage,
+    /// Boxed: it is large, and goes through many hands.
+    pub(super) usage: Box<Usage>,
     pub(super) doubt: Doubt,
 }
 

@@ -220,7 +220,7 @@ fn passes(draft: &mut Draft, object: Option<&[u8]>) {
             (Some("advisor_message"), model) => {
                 let advisor = counts(draft);
                 draft.doubt.unless(!advisor.doubt.is_doubted());
-                draft.usage.extra.push((model.unwrap_or_default(), advisor.usage));
+                draft.usage.extra.push((model.unwrap_or_default(), *advisor.usage));
             }
             (Some("fallback_message"), Some(model)) => draft.usage.served.model = Some(model),
             _ => {}

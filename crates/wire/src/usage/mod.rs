@@ -145,16 +145,14 @@ impl Reader {
         frames.as_slice().iter().for_each(|frame| self.part(frame));
     }
 
-    /// Returns what was told so far.
+    /// Returns what was told so far. Boxed: it is large, and goes through many hands.
     ///
     /// `complete` says that nothing more will be told: the answer ended as it should. A stream that
     /// only ever told its beginning (Anthropic's `message_start`) is [`Quality::Partial`] even so, and
     /// so is a report that leaves the prompt out.
-    pub fn so_far(&self, complete: bool) -> Usage {
-        match self.profile.family().draft(&self.profile, &self.told) {
-            Some(draft) => self.usage(draft, complete),
-            None => self.usage(Draft::default(), complete),
-        }
+    pub fn so_far(&self, complete: bool) -> Box<Usage> {
+        let draft = self.profile.family().draft(&self.profile, &self.told);
+        self.usage(draft.unwrap_or_default(), complete)
     }
 
     /// Whether what was told is the last word of the host: [`Forwarded::complete`] fills in what it
@@ -165,7 +163,7 @@ impl Reader {
 
     /// Returns what was told. `complete` says that the answer ended as it should.
     pub fn finish(self, complete: bool) -> Usage {
-        self.so_far(complete)
+        *self.so_far(complete)
     }
 
     /// Reads a frame that is an answer of its own. Of any other nothing is read.
@@ -196,9 +194,7 @@ impl Reader {
         self.profile.family().members(text, &mut self.told);
     }
 
-    // Inlined, the two drafts are merged byte by byte: that took twice as long as reading them.
-    #[inline(never)]
-    fn usage(&self, draft: Draft, complete: bool) -> Usage {
+    fn usage(&self, draft: Draft, complete: bool) -> Box<Usage> {
         let told = &self.told;
         let doubted = draft.doubt.is_doubted() || told.last.oversized || told.beside.oversized;
         let mut usage = draft.usage;

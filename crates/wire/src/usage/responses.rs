@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tollgate_core::{InTokens, OutTokens, Usage};
+use tollgate_core::{InTokens, OutTokens};
 
 use super::{
     chat::{read_by_modality, retention},
@@ -231,9 +231,9 @@ fn hosted_tools(draft: &mut Draft, tools: &[u8], given: Option<&Hosted>) {
             draft.used(&key, Some(uses));
         }
         if draft.doubt.count(tokens).is_some_and(|tokens| tokens > 0) {
-            let image: Usage = media::images(value).usage;
+            let image = media::images(value).usage;
             let name = image_model.filter(|_| key == "image_gen").unwrap_or(&key);
-            draft.usage.extra.push((name.to_owned(), image));
+            draft.usage.extra.push((name.to_owned(), *image));
         }
     }
 }

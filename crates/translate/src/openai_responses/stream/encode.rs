@@ -140,7 +140,7 @@ impl Sink for Writing<'_, '_> {
             Event::Blocked(block) => {
                 response.finish = Some((Finish::ContentFilter, block.message));
             }
-            Event::Usage(usage) => response.answer.usage = Some(*usage),
+            Event::Usage(usage) => response.answer.usage = Some(usage),
             Event::End => return response.close(out),
             _ => {}
         }
