@@ -228,7 +228,7 @@ fn pricing(target: &Target, usage: &Usage, _: &Occasion) -> Priced {
 
 fn price_of(target: &Target, usage: &Usage, charge: &Charge) -> Priced {
     let again = pricing(target, usage, &Occasion::default());
-    assert_eq!(charge.priced.as_ref(), Some(&again), "pricing is pure");
+    assert_eq!(charge.priced.as_deref(), Some(&again), "pricing is pure");
     again
 }
 

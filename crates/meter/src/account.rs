@@ -120,11 +120,11 @@ impl<L: Ledger, P: Prices> Account<L, P> {
 
     /// Settles an attempt that cost nothing: it was refused, or failed before any content.
     pub(crate) fn free(self, ending: Ending) -> Settled<L::Recording> {
-        self.settle(ending, Usage::default(), Bill::Free)
+        self.settle(ending, Box::default(), Bill::Free)
     }
 
     /// Settles an attempt whose usage was read, or estimated.
-    pub(crate) fn used(self, ending: Ending, usage: Usage) -> Settled<L::Recording> {
+    pub(crate) fn used(self, ending: Ending, usage: Box<Usage>) -> Settled<L::Recording> {
         let bill = match usage.quality {
             Quality::Absent => Bill::Unknown,
             _ => Bill::Priced,
@@ -141,13 +141,14 @@ impl<L: Ledger, P: Prices> Account<L, P> {
             Operation::CountTokens | Operation::ListModels | Operation::GetModel => Bill::Free,
             _ => Bill::Unknown,
         };
-        self.settle(ending, Usage::default(), bill)
+        self.settle(ending, Box::default(), bill)
     }
 
-    fn settle(self, ending: Ending, usage: Usage, bill: Bill) -> Settled<L::Recording> {
+    fn settle(self, ending: Ending, usage: Box<Usage>, bill: Bill) -> Settled<L::Recording> {
         let took = self.facts.began.elapsed();
         let target = self.facts.target.as_deref().filter(|_| bill == Bill::Priced);
-        let priced = target.map(|t| self.layer.prices.price(t, &usage, &self.occasion(took)));
+        let price = |t| self.layer.prices.price(t, &usage, &self.occasion(took));
+        let priced = target.map(|target| Box::new(price(target)));
         let Self { facts, outcome, span, layer } = self;
         let cost = match bill {
             Bill::Free => Some(Money::ZERO),

@@ -73,7 +73,7 @@ pin_project! {
 /// what it has seen.
 struct Reading<L: Ledger, P: Prices> {
     /// `None` for an answer nobody reads.
-    meter: Option<Meter>,
+    meter: Option<Box<Meter>>,
     /// `None` once it was settled.
     account: Option<Box<Account<L, P>>>,
     out: VecDeque<Bytes>,
@@ -124,7 +124,7 @@ where
     /// Meters a body of which `left` bytes are announced.
     pub(crate) fn metered(
         body: B,
-        meter: Option<Meter>,
+        meter: Option<Box<Meter>>,
         account: Box<Account<L, P>>,
         drain: Option<Drain>,
         left: Option<u64>,
@@ -218,7 +218,7 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.reading.meter.as_ref().is_some_and(Meter::changes_length) {
+        if self.reading.meter.as_deref().is_some_and(Meter::changes_length) {
             return SizeHint::default();
         }
         let waiting = self.reading.waiting();
@@ -234,7 +234,7 @@ where
 
 impl<L: Ledger, P: Prices> Reading<L, P> {
     fn new(
-        meter: Option<Meter>,
+        meter: Option<Box<Meter>>,
         account: Option<Box<Account<L, P>>>,
         drain: Option<Drain>,
         left: Option<u64>,
@@ -310,14 +310,14 @@ impl<L: Ledger, P: Prices> Reading<L, P> {
                 None => account.free(shown),
             },
             None => match account.facts.call.operation {
-                Operation::Generate | Operation::Embed => account.used(shown, Usage::default()),
+                Operation::Generate | Operation::Embed => account.used(shown, Box::default()),
                 _ => account.unread(shown),
             },
         };
         let release = |meter: &mut Meter| {
             meter.release(|| settled.cost.map(|cost| cost.to_string()), &mut self.out);
         };
-        self.meter.as_mut().into_iter().for_each(release);
+        self.meter.as_deref_mut().into_iter().for_each(release);
         Came::Settled(settled.recording)
     }
 

@@ -39,10 +39,10 @@ pub struct Charge {
     pub status: Option<u16>,
     /// How it ended.
     pub ending: Ending,
-    /// What it used.
-    pub usage: Usage,
+    /// What it used. Boxed, as the price is: they are most of a charge, which is moved often.
+    pub usage: Box<Usage>,
     /// How the price was found; `None` where nothing was to be priced.
-    pub priced: Option<Priced>,
+    pub priced: Option<Box<Priced>>,
     /// What is to be paid. `None` is unknown, never free.
     pub cost: Option<Money>,
     /// From the attempt's begin to the answer's head.
@@ -117,7 +117,7 @@ impl Charge {
             target: None,
             status: None,
             ending: Ending::Complete,
-            usage: Usage::default(),
+            usage: Box::default(),
             priced: None,
             cost: None,
             head: None,

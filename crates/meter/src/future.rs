@@ -152,14 +152,14 @@ impl<L: Ledger, P: Prices> Calling<L, P> {
         let meter = self.profile.and_then(|profile| {
             Meter::of(&account.facts.call, protocol, profile, &head.headers, self.undo)
         });
-        if meter.as_ref().is_none_or(Meter::is_stream) {
+        if meter.as_deref().is_none_or(Meter::is_stream) {
             account.facts.prompt.let_go();
         }
-        if let Some(sound) = meter.as_ref().and_then(Meter::sound) {
+        if let Some(sound) = meter.as_deref().and_then(Meter::sound) {
             head.extensions.insert(sound);
         }
         let left = announced(&head.headers);
-        if meter.as_ref().is_some_and(Meter::changes_length) {
+        if meter.as_deref().is_some_and(Meter::changes_length) {
             head.headers.remove(header::CONTENT_LENGTH);
         }
         let drain = self.drain.take();
@@ -185,7 +185,7 @@ impl<L: Ledger, P: Prices> Drop for Calling<L, P> {
             Some(_) => {
                 let forwarded = Forwarded::new(account.facts.protocol());
                 let usage = forwarded.estimate(Usage::default(), &account.sent());
-                account.used(ending, usage)
+                account.used(ending, Box::new(usage))
             }
             None => account.unread(ending),
         };

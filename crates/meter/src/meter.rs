@@ -33,7 +33,7 @@ pub(crate) struct Meter {
     reader: Reader,
     forwarded: Forwarded,
     /// What was told, once a JSON answer is whole.
-    told: Option<Usage>,
+    told: Option<Box<Usage>>,
     kind: Kind,
 }
 
@@ -63,7 +63,7 @@ impl Meter {
         profile: Profile,
         headers: &HeaderMap,
         undo: Undo,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         let kind = match framing(call, protocol, headers)? {
             None => Kind::Whole(Whole::new(undo.cost, call.operation == Operation::Generate)),
             Some(framing) => Kind::Events(Box::new(Events {
@@ -77,7 +77,8 @@ impl Meter {
             })),
         };
         let (reader, forwarded) = (Reader::new(profile), Forwarded::new(protocol));
-        Some(Self { protocol, operation: call.operation, reader, forwarded, told: None, kind })
+        let operation = call.operation;
+        Some(Box::new(Self { protocol, operation, reader, forwarded, told: None, kind }))
     }
 
     /// Whether the answer comes in events.
@@ -164,7 +165,11 @@ impl Meter {
 
     /// What an answer used that ended so: as it told, what it left out estimated from what went by.
     /// `None` for one that failed before it said anything.
-    pub(crate) fn usage(&mut self, ending: Ending, sent: impl FnOnce() -> Sent) -> Option<Usage> {
+    pub(crate) fn usage(
+        &mut self,
+        ending: Ending,
+        sent: impl FnOnce() -> Sent,
+    ) -> Option<Box<Usage>> {
         // What a whole JSON answer tells is its last word, also where it tells an error beside.
         let complete = ending == Ending::Complete || self.told.is_some();
         let told = self.told.take().unwrap_or_else(|| self.reader.so_far(complete));
@@ -180,10 +185,11 @@ impl Meter {
         {
             whole.count(&mut self.forwarded);
         }
-        Some(match self.reader.is_final(complete) {
-            true => self.forwarded.complete(told, &sent()),
-            false => self.forwarded.estimate(told, &sent()),
-        })
+        let usage = match self.reader.is_final(complete) {
+            true => self.forwarded.complete(*told, &sent()),
+            false => self.forwarded.estimate(*told, &sent()),
+        };
+        Some(Box::new(usage))
     }
 
     /// Whether nothing is left to estimate.

@@ -45,11 +45,11 @@ pub fn usual() -> Charge {
     let base = http::Uri::from_static("https://api.openai.com/v1");
     charge.target = Some(Arc::new(Target::new("openai", Protocol::OpenAiChat, "gpt-5-mini", base)));
     charge.status = Some(200);
-    charge.usage = usage();
+    charge.usage = usage().into();
     let occasion = Occasion { completed_at: Some(1_795_348_800), ..Occasion::default() };
     let priced = price(&Catalogue::builtin(), "openai", "gpt-5-mini", &charge.usage, &occasion);
     charge.cost = priced.cost();
-    charge.priced = Some(priced);
+    charge.priced = Some(priced.into());
     charge.head = Some(Duration::from_millis(300));
     charge.took = Duration::from_millis(1200);
     charge
