@@ -1,7 +1,6 @@
 use std::{
     fmt,
-    future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc, Weak,
         atomic::{AtomicU8, Ordering::AcqRel},
@@ -76,17 +75,16 @@ impl Link {
         &self.host
     }
 
-    /// Sends a request to `uri` and waits for the head of its answer. Dropped before, the connection
-    /// is closed with it.
-    pub(super) async fn send(
+    /// Hands a request to `uri` to the connection, which [`Link::drive`] sends. Returns what waits
+    /// for the head of its answer.
+    pub(super) fn send(
         &mut self,
         mut request: Request<Body>,
         uri: &Uri,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
         *request.uri_mut() = if self.is_proxied { uri.clone() } else { path_of(uri) };
         request.headers_mut().entry(HOST).or_insert_with(|| self.host_header.clone());
-        let mut answer = pin!(self.sender.try_send_request(request));
-        poll_fn(|cx| self.drive(cx, |cx| answer.as_mut().poll(cx))).await
+        self.sender.try_send_request(request)
     }
 
     /// Polls the connection until `what` is ready or nothing more can be done for it.

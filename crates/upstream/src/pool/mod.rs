@@ -10,6 +10,8 @@ mod link;
 use std::{
     error::Error,
     fmt,
+    future::poll_fn,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
@@ -277,46 +279,53 @@ impl<C: Connector> Pool<C> {
     /// Sends a request to where its URL says. One that finds its kept connection closed before a
     /// byte of it was sent goes out on the next; one that HTTP/2 says was not processed goes out once
     /// more.
-    pub(crate) async fn request(
+    pub(crate) fn request(
         self,
         mut request: Request<Body>,
-    ) -> Result<Response<Received>, Unanswered> {
+    ) -> impl Future<Output = Result<Response<Received>, Unanswered>> + Send {
         let uri = std::mem::take(request.uri_mut());
         let nowhere = || Unanswered::Connect("the URL names no host".into());
-        let host = Host::of(&uri).ok_or_else(nowhere)?;
-        let mut is_repeated = false;
-        loop {
-            let (way, is_fresh) = match self.kept_way(&host).await {
-                Some(way) => (way, false),
-                // Boxed: it is several times the rest, and hardly ever there.
-                None => (Box::pin(self.connect(&host, uri.clone())).await?, true),
-            };
-            let (mut failed, spare) = match way {
-                Way::Link(mut link) => match link.send(request, &uri).await {
-                    Ok(answer) => return Ok(answer.map(|body| Received::on(body, link))),
-                    Err(failed) => (failed, None),
-                },
-                Way::Shared(mut sender) => {
-                    *request.uri_mut() = uri.clone();
-                    let spare = if is_repeated { None } else { spare(&request) };
-                    match sender.try_send_request(request).await {
-                        Ok(answer) => return Ok(answer.map(Received::shared)),
-                        Err(failed) => (failed, spare),
+        let host = Host::of(&uri).ok_or_else(nowhere);
+        // What a block captures is kept once, a function's arguments twice.
+        async move {
+            let host = host?;
+            let mut is_repeated = false;
+            loop {
+                let (way, is_fresh) = match self.kept_way(&host).await {
+                    Some(way) => (way, false),
+                    // Boxed: it is several times the rest, and hardly ever there.
+                    None => (Box::pin(self.connect(&host, uri.clone())).await?, true),
+                };
+                let (mut failed, spare) = match way {
+                    Way::Link(mut link) => {
+                        let mut answer = pin!(link.send(request, &uri));
+                        match poll_fn(|cx| link.drive(cx, |cx| answer.as_mut().poll(cx))).await {
+                            Ok(answer) => return Ok(answer.map(|body| Received::on(body, link))),
+                            Err(failed) => (failed, None),
+                        }
                     }
+                    Way::Shared(mut sender) => {
+                        *request.uri_mut() = uri.clone();
+                        let spare = if is_repeated { None } else { spare(&request) };
+                        match sender.try_send_request(request).await {
+                            Ok(answer) => return Ok(answer.map(Received::shared)),
+                            Err(failed) => (failed, spare),
+                        }
+                    }
+                };
+                if let Some(unsent) = failed.take_message().filter(|_| !is_fresh) {
+                    request = unsent;
+                    continue;
                 }
-            };
-            if let Some(unsent) = failed.take_message().filter(|_| !is_fresh) {
-                request = unsent;
-                continue;
+                let error = failed.into_error();
+                if !is_fresh && !error.is_parse() {
+                    self.kept.lost(&host);
+                }
+                let error = Unanswered::Exchange(error);
+                request = *spare.filter(|_| error::is_unprocessed(&error)).ok_or(error)?;
+                tracing::debug!("the upstream did not process the request, sending again");
+                is_repeated = true;
             }
-            let error = failed.into_error();
-            if !is_fresh && !error.is_parse() {
-                self.kept.lost(&host);
-            }
-            let error = Unanswered::Exchange(error);
-            request = *spare.filter(|_| error::is_unprocessed(&error)).ok_or(error)?;
-            tracing::debug!("the upstream did not process the request, sending again");
-            is_repeated = true;
         }
     }
 
