@@ -136,6 +136,9 @@ where
         .layer(RouteLayer::new(state.clone()).inspect(inspect))
         // What is asked for, for the line.
         .layer(NoteLayer)
+        // What is above moves the future and the answer of what is below, once each: as pointers.
+        .map_future(Box::pin)
+        .map_response(|response: Response<_>| response.map(Box::pin))
         // The client's side of a stream: nothing before the first content, honest endings.
         .layer(SseLayer::new())
         // A panic within a stream is told in its last event.

@@ -86,7 +86,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let caller = Caller::of(&request);
         let net = Net { counts: self.counts.clone(), id: caller.id };
-        let future = net.catch(|| self.inner.call(request)).ok();
+        // Neither goes through what catches panics: it would move them twice more.
+        let (mut request, mut future) = (Some(request), None);
+        let call = || future = request.take().map(|request| self.inner.call(request));
+        let _ = net.catch(call);
         ResponseFuture { future, net: Some(net), caller }
     }
 }
