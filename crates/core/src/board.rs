@@ -117,6 +117,7 @@ pub struct Standing {
     tokens: AtomicU64,
     first_content: Mutex<Average>,
     output_rate: Mutex<Average>,
+    answer: Mutex<Average>,
     window: Mutex<Window>,
     own: Aside,
     whole: Arc<Aside>,
@@ -131,6 +132,7 @@ impl Standing {
             tokens: AtomicU64::new(0),
             first_content: Mutex::default(),
             output_rate: Mutex::default(),
+            answer: Mutex::default(),
             window: Mutex::default(),
             own: Aside::default(),
             whole,
@@ -175,11 +177,6 @@ impl Standing {
         lock(&self.first_content).value.map(Duration::from_secs_f64)
     }
 
-    /// Returns how long ago a first content was seen, if any was.
-    pub fn first_content_age(&self, now: Instant) -> Option<Duration> {
-        lock(&self.first_content).at.map(|at| now.saturating_duration_since(at))
-    }
-
     /// Notes that `bytes` of content came in `took` after the first.
     pub fn saw_output(&self, now: Instant, bytes: u64, took: Duration) {
         if bytes > 0 && took > Duration::ZERO {
@@ -190,6 +187,23 @@ impl Standing {
     /// Returns how many bytes of content come in a second, if that was seen.
     pub fn output_rate(&self) -> Option<f64> {
         lock(&self.output_rate).value
+    }
+
+    /// Notes how long an answer took that came whole, as JSON. How long it was is not known: each
+    /// moves the average gradually.
+    pub fn saw_answer(&self, now: Instant, took: Duration) {
+        lock(&self.answer).gradual(now, took.as_secs_f64());
+    }
+
+    /// Returns how long a whole JSON answer takes, if any was seen.
+    pub fn answer(&self) -> Option<Duration> {
+        lock(&self.answer).value.map(Duration::from_secs_f64)
+    }
+
+    /// Returns how long ago it was seen how fast this one answers, a stream or as JSON, if ever.
+    pub fn speed_age(&self, now: Instant) -> Option<Duration> {
+        let seen = [lock(&self.first_content).at, lock(&self.answer).at].into_iter().flatten();
+        seen.max().map(|at| now.saturating_duration_since(at))
     }
 
     /// Sets this model, or the whole deployment, aside. A longer ejection in force stays.
@@ -610,12 +624,25 @@ mod tests {
         standing.saw_first_content(now, SECOND);
         standing.saw_first_content(now, 4 * SECOND);
         assert_eq!(standing.first_content(), Some(4 * SECOND));
-        assert_eq!(standing.first_content_age(now + SECOND), Some(SECOND));
+        assert_eq!(standing.speed_age(now + SECOND), Some(SECOND));
         standing.saw_first_content(now + SECOND, SECOND);
         let soon = standing.first_content().unwrap();
         assert!(soon > 3 * SECOND && soon < 4 * SECOND, "{soon:?}");
         standing.saw_first_content(now + 100 * SECOND, SECOND);
         assert!(standing.first_content().unwrap() < 2 * SECOND);
+    }
+
+    #[test]
+    fn a_long_answer_among_short_ones_moves_their_average_a_little() {
+        let (standing, now) = (Board::new().of(&target("a", "m")), Instant::now());
+        assert_eq!((standing.answer(), standing.speed_age(now)), (None, None));
+        standing.saw_answer(now, SECOND);
+        standing.saw_answer(now, 10 * SECOND);
+        let usual = standing.answer().unwrap();
+        assert!(usual > SECOND && usual < 2 * SECOND, "{usual:?}");
+        assert_eq!(standing.first_content(), None, "which is something else");
+        standing.saw_first_content(now + SECOND, SECOND);
+        assert_eq!(standing.speed_age(now + 3 * SECOND), Some(2 * SECOND));
     }
 
     #[test]
