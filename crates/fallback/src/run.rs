@@ -311,6 +311,13 @@ impl<S, P, E> Run<S, P, E> {
         self.call.as_ref().is_some_and(|call| !call.operation.has_model())
     }
 
+    /// Whether how long an answer took tells how long the next one will: counting tokens is quick
+    /// where generating is not.
+    fn is_timed(&self) -> bool {
+        let operation = self.call.as_ref().map(|call| call.operation);
+        matches!(operation, Some(Operation::Generate | Operation::Embed))
+    }
+
     fn caller(&self) -> Caller {
         match &self.call {
             Some(call) => Caller { protocol: call.protocol, id: call.id },
@@ -353,7 +360,7 @@ impl<S, P, E> Run<S, P, E> {
         }
         facts.insert(served);
         let outcome = facts.get_or_insert_default::<Outcome>().clone();
-        let is_unread = self.is_unread();
+        let (is_unread, is_timed) = (self.is_unread(), self.is_timed());
         let watch = self.current.take().and_then(|current| {
             let now = now();
             current.in_flight.standing().recovered(current.began);
@@ -365,6 +372,10 @@ impl<S, P, E> Run<S, P, E> {
                 current.in_flight.standing().saw_first_content(now, took);
             }
             if is_whole {
+                if is_timed && !is_stream {
+                    let took = now.saturating_duration_since(current.began);
+                    current.in_flight.standing().saw_answer(now, took);
+                }
                 current.in_flight.standing().succeeded(now);
                 return None;
             }

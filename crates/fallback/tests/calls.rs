@@ -17,8 +17,8 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 use tollgate_core::{
-    Attempt, Board, Body, BoxError, Call, Class, Deadline, Ejection, Ending, Failure, Plan,
-    Refusal, Scope, Served, State,
+    Attempt, Board, Body, BoxError, Call, Class, Deadline, Ejection, Ending, Failure, Operation,
+    Plan, Refusal, Scope, Served, State,
 };
 use tollgate_fallback::{Backoff, Breaker, Budget, ByClass, FallbackLayer, Policy, Tried};
 use tollgate_sse::SseLayer;
@@ -412,6 +412,22 @@ async fn an_attempt_counts_until_its_answer_has_ended_and_its_pace_is_noted() {
     assert_eq!(standing.in_flight(), 0);
     assert!(standing.output_rate().unwrap() > 50.0);
     assert_eq!(upstream.probes()[0].ended(), Some(Ended::Complete));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_a_json_answer_took_is_noted_and_how_long_counting_took_is_not() {
+    for (operation, noted) in
+        [(Operation::Generate, Some(Duration::from_secs(3))), (Operation::CountTokens, None)]
+    {
+        let upstream = Upstream::always(CHAT.good().after(Duration::from_secs(3)));
+        let board = Board::new();
+        let service = stack(SseLayer::new(), &FallbackLayer::new(board.clone()), &upstream);
+        let mut request = CHAT.request(&["a"]);
+        request.extensions_mut().insert(Call::new(CHAT.protocol, operation));
+        ask(service, request).await;
+        let standing = board.of(&CHAT.target("a"));
+        assert_eq!((standing.answer(), standing.first_content()), (noted, None), "{operation:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
