@@ -45,6 +45,8 @@ pub struct Explained {
     pub in_flight_tokens: u64,
     /// How long its first content takes, if that was seen.
     pub first_content: Option<std::time::Duration>,
+    /// How long a whole JSON answer of its takes, if that was seen.
+    pub answer: Option<std::time::Duration>,
 }
 
 impl Router {
@@ -80,6 +82,7 @@ impl Router {
             in_flight: standing.in_flight(),
             in_flight_tokens: standing.in_flight_tokens(),
             first_content: standing.first_content(),
+            answer: standing.answer(),
         }
     }
 }

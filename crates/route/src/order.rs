@@ -149,14 +149,29 @@ fn by_latency(tier: &mut [Ranked<'_>], sight: &Sight<'_>) {
     }
 }
 
-/// How long the answer likely takes: until its first content, and for the rest of it. Who is busy
-/// takes longer: a burst does not all go to the fastest.
+/// How long the answer likely takes, by those of its kind, streams or JSON; where there were none, by
+/// the others.
 fn time(candidate: &Candidate, facts: &Facts<'_>) -> Option<f64> {
+    let streamed = || streamed(candidate, facts);
+    let whole = || Some(candidate.standing.answer()?.as_secs_f64() * busy(candidate));
+    match facts.ask.call.stream {
+        true => streamed().or_else(whole),
+        false => whole().or_else(streamed),
+    }
+}
+
+/// How long a stream likely takes: until its first content, and for the rest of it.
+fn streamed(candidate: &Candidate, facts: &Facts<'_>) -> Option<f64> {
     let standing = &candidate.standing;
     let first = standing.first_content()?.as_secs_f64();
     let bytes = facts.output(&candidate.target) as f64 * TOKEN;
     let rest = standing.output_rate().map_or(0.0, |rate| bytes / rate.max(1.0));
-    Some(first * f64::from(standing.in_flight() + 1) + rest)
+    Some(first * busy(candidate) + rest)
+}
+
+/// Who is busy takes so many times longer: a burst does not all go to the fastest.
+fn busy(candidate: &Candidate) -> f64 {
+    f64::from(candidate.standing.in_flight() + 1)
 }
 
 /// Puts one that is idle and not seen lately first, now and then. Where nobody was ever seen there
@@ -173,7 +188,7 @@ fn explore(tier: &mut [Ranked<'_>], sight: &Sight<'_>) {
 }
 
 fn chance(standing: &Standing, now: std::time::Instant) -> f64 {
-    match standing.first_content_age(now) {
+    match standing.speed_age(now) {
         _ if standing.in_flight() > 0 => 0.0,
         None => TRY_UNSEEN,
         Some(age) if age > STALE => TRY_STALE,

@@ -132,6 +132,27 @@ fn latency_asks_the_fastest_and_leaves_it_when_it_slows_down() {
 }
 
 #[test]
+fn latency_knows_json_by_json_and_streams_by_streams() {
+    let (board, now) = (Board::new(), Instant::now());
+    for (name, whole, first) in [("a", 9, 1), ("b", 8, 2), ("c", 7, 3)] {
+        board.of(&target(name)).saw_answer(now, whole * SECOND);
+        board.of(&target(name)).saw_first_content(now, first * SECOND);
+    }
+    let router = three(Order::Latency, &board, 2);
+    assert_eq!(question().at(now).targets(&router), ["c/m", "b/m", "a/m"]);
+    let stream = Request::new(CHAT, r#"{"model":"any","stream":true}"#);
+    assert_eq!(stream.at(now).targets(&router), ["a/m", "b/m", "c/m"]);
+    // Who only ever answered one of them is known by that.
+    let board = Board::new();
+    for (name, seconds) in [("a", 3), ("b", 1), ("c", 2)] {
+        board.of(&target(name)).saw_answer(now, seconds * SECOND);
+    }
+    let router = three(Order::Latency, &board, 2);
+    let stream = Request::new(CHAT, r#"{"model":"any","stream":true}"#);
+    assert_eq!(stream.at(now).targets(&router), ["b/m", "c/m", "a/m"]);
+}
+
+#[test]
 fn latency_tries_who_was_never_seen_and_now_and_then_who_was_not_seen_for_long() {
     let (board, now) = (Board::new(), Instant::now());
     board.of(&target("a")).saw_first_content(now, SECOND);

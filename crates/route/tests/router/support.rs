@@ -80,6 +80,7 @@ impl Request {
         let bare = Call::new(located.protocol, located.route.operation);
         let call = CallFacts {
             model: located.route.model.or(peek.model).map(Into::into),
+            stream: peek.stream,
             output_limit: peek.output_limit,
             candidates: peek.candidates.unwrap_or(1),
             needs: peek.needs,
