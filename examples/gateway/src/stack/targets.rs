@@ -34,6 +34,9 @@ struct Line {
     /// How long the first content takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_content_ms: Option<u64>,
+    /// How long a whole JSON answer takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer_ms: Option<u64>,
 }
 
 impl Targets {
@@ -79,6 +82,7 @@ impl Line {
             in_flight: standing.in_flight(),
             in_flight_tokens: standing.in_flight_tokens(),
             first_content_ms: standing.first_content().map(millis),
+            answer_ms: standing.answer().map(millis),
         }
     }
 }
