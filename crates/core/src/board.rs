@@ -24,6 +24,11 @@ const WINDOW: Duration = Duration::from_secs(15);
 /// How long it takes after an ejection until one strike is forgotten.
 const FORGIVEN: Duration = Duration::from_secs(60);
 
+/// The share of its usual traffic that one starts with who is well again, and the longest time until
+/// it is all of it.
+const FIRST_SHARE: f64 = 0.1;
+const SLOW_START: Duration = Duration::from_secs(30);
+
 /// What is known of each deployment: how busy, how fast, whether it is set aside and why.
 ///
 /// Shared by whoever decides who could answer, whoever tries them, and whoever shows it; a clone is
@@ -250,6 +255,12 @@ impl Standing {
         self.whole.clear(began);
     }
 
+    /// Returns the share of its usual traffic it should have, from 0.1 to 1: after an ejection it
+    /// grows for as long as the ejection lasted, at most 30 seconds.
+    pub fn share(&self, now: Instant) -> f64 {
+        self.own.share(now).min(self.whole.share(now))
+    }
+
     /// Returns whether it may be asked now.
     pub fn admit(&self, now: Instant) -> Admission {
         match (self.whole.admit(now), self.own.admit(now)) {
@@ -380,6 +391,8 @@ pub enum State {
 struct Aside {
     /// Whether `ejection` holds one: what the happy path reads.
     shut: AtomicU32,
+    /// Whether `history` holds a slow start.
+    slow: AtomicU32,
     /// How many attempts failed one after the other.
     streak: AtomicU32,
     history: Mutex<History>,
@@ -392,6 +405,26 @@ struct History {
     strikes: u32,
     /// When the last ejection was or will be over.
     over: Option<Instant>,
+    start: Option<SlowStart>,
+}
+
+/// Since when one is well again, and how long it takes until it has its usual traffic.
+#[derive(Clone, Copy, Debug)]
+struct SlowStart {
+    began: Instant,
+    lasts: Duration,
+}
+
+impl SlowStart {
+    fn after(ejection: &Ejection, began: Instant) -> Self {
+        let out = ejection.until.saturating_duration_since(ejection.since);
+        Self { began, lasts: out.clamp(Duration::from_millis(1), SLOW_START) }
+    }
+
+    fn share(&self, now: Instant) -> f64 {
+        let gone = now.saturating_duration_since(self.began).as_secs_f64();
+        (gone / self.lasts.as_secs_f64()).clamp(FIRST_SHARE, 1.0)
+    }
 }
 
 impl History {
@@ -465,10 +498,24 @@ impl Aside {
             return;
         }
         let mut history = lock(&self.history);
-        if history.ejection.is_some_and(|ejection| ejection.since <= began) {
-            history.ejection = None;
+        if let Some(over) = history.ejection.take_if(|ejection| ejection.since <= began) {
+            history.start = Some(SlowStart::after(&over, began));
+            self.slow.store(1, Ordering::Release);
             self.shut.store(0, Ordering::Release);
         }
+    }
+
+    fn share(&self, now: Instant) -> f64 {
+        if self.slow.load(Ordering::Acquire) == 0 {
+            return 1.0;
+        }
+        let mut history = lock(&self.history);
+        let share = history.start.map_or(1.0, |start| start.share(now));
+        if share == 1.0 {
+            history.start = None;
+            self.slow.store(0, Ordering::Release);
+        }
+        share
     }
 
     fn current(&self) -> Option<Ejection> {
@@ -601,6 +648,24 @@ mod tests {
         assert!(matches!(standing.state(later), State::Ejected(_)));
         standing.recovered(later);
         assert_eq!(standing.state(later), State::Open);
+    }
+
+    #[test]
+    fn fault_32_who_is_well_again_starts_slowly() {
+        let (standing, now) = (Board::new().of(&target("a", "m")), Instant::now());
+        assert_eq!(standing.share(now), 1.0);
+        standing.eject(Scope::Model, Ejection::new(Class::RateLimit, now, now + 20 * SECOND));
+        let back = now + 25 * SECOND;
+        standing.recovered(back);
+        let share = |seconds: u32| standing.share(back + seconds * SECOND);
+        assert_eq!([0, 5, 10, 19].map(share), [0.1, 0.25, 0.5, 0.95]);
+        // Set aside again before that, it starts anew.
+        let again = back + 19 * SECOND;
+        standing.eject(Scope::Deployment, Ejection::new(Class::Auth, again, again + 90 * SECOND));
+        standing.recovered(again + SECOND);
+        assert_eq!(share(20), 0.1);
+        assert_eq!([35, 50].map(share), [0.5, 1.0], "half a minute at most");
+        assert_eq!(share(20), 1.0, "and it is over");
     }
 
     #[test]
