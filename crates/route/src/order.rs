@@ -39,20 +39,20 @@ pub(crate) struct Sight<'a> {
 /// Ranks the candidates of one tier.
 pub(crate) fn rank(order: Order, tier: &mut [Ranked<'_>], sight: &Sight<'_>) {
     match order {
-        Order::Weighted => by_weight(tier, sight.random),
+        Order::Weighted => by_weight(tier, sight),
         Order::Cost => by_cost(tier, sight),
         Order::Latency => by_latency(tier, sight),
-        Order::Load => by_load(tier, sight.random, "the less busy of two"),
+        Order::Load => by_load(tier, sight, "the less busy of two"),
         Order::Balanced => balanced(tier, sight),
-        Order::Priority => by_place(tier, sight.random),
+        Order::Priority => by_place(tier, sight),
     }
 }
 
 /// As listed; the deployments of one place by load.
-fn by_place(tier: &mut [Ranked<'_>], random: &Random) {
+fn by_place(tier: &mut [Ranked<'_>], sight: &Sight<'_>) {
     for place in tier.chunk_by_mut(|a, b| a.candidate.place == b.candidate.place) {
         if place.len() > 1 {
-            by_load(place, random, "as listed, the less busy of its deployments");
+            by_load(place, sight, "as listed, the less busy of its deployments");
         }
         for (i, ranked) in by_rank(place).into_iter().enumerate() {
             let at = ranked.candidate.place as f64;
@@ -73,26 +73,38 @@ pub(crate) fn compare(a: (f64, f64), b: (f64, f64)) -> std::cmp::Ordering {
 
 /// Each draws a time that is the shorter the larger its weight; the first is first in proportion to
 /// its weight, and so on among the rest.
-fn by_weight(tier: &mut [Ranked<'_>], random: &Random) {
+fn by_weight(tier: &mut [Ranked<'_>], sight: &Sight<'_>) {
+    let now = sight.facts.ask.now();
     for ranked in tier {
-        let weight = ranked.candidate.weight;
-        let drawn = -(1.0 - random.unit()).ln();
+        let share = ranked.candidate.standing.share(now);
+        let weight = ranked.candidate.weight * share;
+        let drawn = -(1.0 - sight.random.unit()).ln();
         let time = if weight > 0.0 { drawn / weight } else { f64::INFINITY };
         ranked.rank = (time, drawn);
         ranked.score = Some(time);
-        ranked.reason = "drawn by weight".into();
+        ranked.reason = match share < 1.0 {
+            true => "drawn by weight, less of it as it is just well again".into(),
+            false => "drawn by weight".into(),
+        };
     }
 }
 
-/// The less busy of two taken by chance, then the others, the less busy first.
-fn by_load(tier: &mut [Ranked<'_>], random: &Random, reason: &'static str) {
+/// The less busy of two taken by chance, then the others, the less busy first. Who is just well again
+/// is taken less often.
+fn by_load(tier: &mut [Ranked<'_>], sight: &Sight<'_>, reason: &'static str) {
+    let (random, now) = (sight.random, sight.facts.ask.now());
     for ranked in tier.iter_mut() {
         let tokens = ranked.candidate.standing.in_flight_tokens() as f64;
         ranked.score = Some(tokens);
         ranked.rank = (1.0 + load(ranked.candidate), random.unit());
         ranked.reason = reason.into();
     }
-    let able: Vec<usize> = (0..tier.len()).filter(|at| tier[*at].candidate.weight > 0.0).collect();
+    let able = |at: &usize| {
+        let candidate = tier[*at].candidate;
+        let share = candidate.standing.share(now);
+        candidate.weight > 0.0 && (share == 1.0 || random.unit() < share)
+    };
+    let able: Vec<usize> = (0..tier.len()).filter(able).collect();
     let Some(first) = two(&able, random)
         .into_iter()
         .min_by(|a, b| load(tier[*a].candidate).total_cmp(&load(tier[*b].candidate)))

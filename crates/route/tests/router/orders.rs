@@ -89,6 +89,29 @@ fn load_takes_the_less_busy_of_two_and_never_the_busiest_of_all() {
 }
 
 #[test]
+fn fault_32_who_is_well_again_gets_its_share_little_by_little() {
+    let now = Instant::now();
+    let standing = |board: &Board| {
+        let standing = board.of(&target("a"));
+        standing.eject(Scope::Model, Ejection::new(Class::Overloaded, now, now + 20 * SECOND));
+        standing.recovered(now + 20 * SECOND);
+    };
+    for order in [Order::Weighted, Order::Load] {
+        let board = Board::new();
+        standing(&board);
+        let router = three(order, &board, 7);
+        let first = |after: u64| {
+            let at = now + Duration::from_secs(20 + after);
+            (0..1000).filter(|_| question().at(at).first(&router) == "a/m").count()
+        };
+        let shares = [0, 10, 20].map(first);
+        assert!((20..120).contains(&shares[0]), "{order:?}: {shares:?}");
+        assert!((130..270).contains(&shares[1]), "{order:?}: {shares:?}");
+        assert!((290..380).contains(&shares[2]), "{order:?}: {shares:?}");
+    }
+}
+
+#[test]
 fn cost_is_that_of_this_request_and_unknown_is_never_cheap() {
     let order = Alias::new(["groq/nobody-knows", "openai/gpt-5", "openai/gpt-5-mini"]);
     let router = router().aliases([("any", order.order(Order::Cost))]);
