@@ -29,6 +29,9 @@ struct Line {
     /// How long that still is.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in_ms: Option<u64>,
+    /// The share of its usual traffic, where it is just well again and has less than that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<f64>,
     in_flight: u32,
     in_flight_tokens: u64,
     /// How long the first content takes.
@@ -79,6 +82,7 @@ impl Line {
             reason: ejection.map(|ejection| ejection.reason.as_str()),
             expires_at: ejection.map(|ejection| unix(left(ejection))),
             expires_in_ms: ejection.map(|ejection| millis(left(ejection))),
+            share: Some(standing.share(now)).filter(|share| *share < 1.0).map(percent),
             in_flight: standing.in_flight(),
             in_flight_tokens: standing.in_flight_tokens(),
             first_content_ms: standing.first_content().map(millis),
@@ -90,6 +94,11 @@ impl Line {
 /// The time in so long.
 fn unix(left: Duration) -> u64 {
     (SystemTime::now() + left).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// To two digits.
+fn percent(share: f64) -> f64 {
+    (share * 100.0).round() / 100.0
 }
 
 fn millis(time: Duration) -> u64 {
