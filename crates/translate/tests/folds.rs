@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "it is a test")]
 
 use bytes::{Bytes, BytesMut};
-use proptest::{collection::vec, option, prelude::*, sample::select};
+use proptest::{
+    collection::vec,
+    option,
+    prelude::*,
+    sample::{Index, select},
+};
 use tollgate_core::{Caps, Protocol, Usage};
 use tollgate_sse::{Decoder, Framing, Tail};
 use tollgate_translate::{
@@ -189,6 +194,80 @@ fn pairs() -> impl Iterator<Item = (Protocol, Protocol)> {
     all.flat_map(|a| Protocol::ALL.map(|b| (a, b))).filter(|(a, b)| a != b)
 }
 
+/// What upstreams send between the deltas of an answer and nothing is meant by: pings, empty deltas,
+/// roles again or unheard of, events nobody knows.
+fn noise(protocol: Protocol) -> &'static [&'static str] {
+    match protocol {
+        Protocol::OpenAiResponses => &[
+            r#"{"type":"keepalive","sequence_number":1}"#,
+            r#"{"type":"response.in_progress","response":{"id":"id1","status":"in_progress"}}"#,
+            r#"{"type":"response.unheard_of","output_index":0,"delta":"x"}"#,
+        ],
+        Protocol::AnthropicMessages => {
+            &[r#"{"type":"ping"}"#, r#"{"type":"unheard_of","index":0,"delta":{"text":"x"}}"#]
+        }
+        Protocol::Gemini => &[
+            r#"{"candidates":[{"index":0,"content":{"role":"model","parts":[{"text":""}]}}]}"#,
+            r#"{"candidates":[{"index":0,"content":{"role":"narrator","parts":[]}}]}"#,
+            r#"{"responseId":"id1","modelVersion":"served"}"#,
+        ],
+        _ => &[
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"role":"narrator","content":null}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"","tool_calls":[]}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{}}]}"#,
+            r#"{"choices":[]}"#,
+        ],
+    }
+}
+
+/// The delta of a call once more, with who it is and nothing of its arguments.
+fn again(data: &[u8]) -> Option<Vec<u8>> {
+    let mut delta: serde_json::Value = serde_json::from_slice(data).ok()?;
+    if let Some(calls) = delta.pointer_mut("/choices/0/delta/tool_calls") {
+        for call in calls.as_array_mut()? {
+            call["function"]["arguments"] = "".into();
+        }
+    } else if delta["type"] == "response.function_call_arguments.delta" {
+        delta["delta"] = "".into();
+    } else if delta["delta"]["type"] == "input_json_delta" {
+        delta["delta"]["partial_json"] = "".into();
+    } else {
+        return None;
+    }
+    Some(delta.to_string().into_bytes())
+}
+
+/// Whether an answer's end begins with this event.
+fn ends(data: &[u8]) -> bool {
+    let data = String::from_utf8_lossy(data);
+    let ends = ["finish_reason\":\"", "finishReason", "message_delta", "response.completed"];
+    ends.iter().chain(&["response.incomplete"]).any(|end| data.contains(end))
+}
+
+/// The same stream with noise before some of its events, and the deltas of calls repeated.
+fn disturbed(protocol: Protocol, body: &[u8], places: &[(Index, Index)]) -> Vec<u8> {
+    let mut events = Vec::new();
+    feed(body, body.len(), |name, data| events.push((name.map(str::to_owned), data.to_vec())));
+    let end = events.iter().position(|(_, data)| ends(data)).unwrap();
+    let mut out = Vec::new();
+    let mut write = |name: Option<&str>, data: &[u8]| {
+        out.extend(name.map(|name| format!("event: {name}\n").into_bytes()).unwrap_or_default());
+        out.extend([b"data: ", data, b"\n\n"].concat());
+    };
+    for (at, (name, data)) in events.iter().enumerate() {
+        let here = places.iter().filter(|(place, _)| 1 + place.index(end.max(1)) == at);
+        for (_, what) in here {
+            write(None, what.get(noise(protocol)).as_bytes());
+        }
+        write(name.as_deref(), data);
+        if let Some(again) = again(data) {
+            write(name.as_deref(), &again);
+        }
+    }
+    out
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -218,6 +297,37 @@ proptest! {
                 let shown = translated(&there, &out, pieces);
                 prop_assert_eq!(&shown, &translated(&there, &out, out.len()));
             }
+        }
+    }
+
+    #[test]
+    fn fault_65_pings_repeats_and_odd_roles_between_the_deltas_of_calls_change_nothing(
+        answer in answer(),
+        places in vec((any::<Index>(), any::<Index>()), 1..12),
+    ) {
+        for (client, upstream) in pairs() {
+            let mut report = Report::new(codec(upstream));
+            let mut source = answer.clone();
+            source.source = client;
+            unsigned(&mut source);
+            // A stream of the upstream, made of an answer of the client's protocol.
+            let whole = codec(client).encode_answer(&source, &asked(), &mut report).unwrap();
+            let (mut stream, mut body) =
+                (exchange(upstream, client).stream().unwrap(), BytesMut::new());
+            stream.answer(&whole, &mut body);
+            let there = exchange(client, upstream);
+            let noisy = disturbed(upstream, &body, &places);
+            prop_assert!(noisy.len() > body.len());
+            let wanted = read(client, &collected(&there, &body));
+            prop_assert_eq!(&read(client, &collected(&there, &noisy)), &wanted);
+            let shown = translated(&there, &noisy, noisy.len());
+            let back = exchange(upstream, client);
+            let wanted = translated(&there, &body, body.len());
+            prop_assert_eq!(
+                read(upstream, &collected(&back, &shown)),
+                read(upstream, &collected(&back, &wanted)),
+                "{} to {}", upstream, client
+            );
         }
     }
 }
