@@ -14,7 +14,8 @@ use tollgate_core::{
 use tollgate_wire::usage::Sent;
 
 use crate::{
-    Charge, EndUser, Ending, Ledger, MeterLayer, Prices, Tags, prompt::Prompt, span::Span,
+    Charge, EndUser, Ending, IdempotencyKey, Ledger, MeterLayer, Prices, Tags, prompt::Prompt,
+    span::Span,
 };
 
 /// One attempt's account: opened with the request, settled exactly once.
@@ -33,6 +34,7 @@ pub(crate) struct Facts {
     principal: Option<Arc<Principal>>,
     tags: Tags,
     user: Option<Box<str>>,
+    pub(crate) idempotency_key: Option<Box<str>>,
     pub(crate) prompt: Prompt,
     at: SystemTime,
     pub(crate) began: Instant,
@@ -54,6 +56,7 @@ impl Facts {
             principal: extensions.get().cloned(),
             tags: extensions.get().cloned().unwrap_or_default(),
             user: user.or_else(|| call.user.clone()),
+            idempotency_key: extensions.get::<IdempotencyKey>().map(|key| key.0.clone()),
             prompt: Prompt::of(request.body().frames()),
             call,
             at: SystemTime::now(),
@@ -164,6 +167,7 @@ impl<L: Ledger, P: Prices> Account<L, P> {
             principal: facts.principal,
             tags: facts.tags,
             user: facts.user,
+            idempotency_key: facts.idempotency_key,
             protocol: facts.call.protocol,
             operation: facts.call.operation,
             stream: facts.call.stream,

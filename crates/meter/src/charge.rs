@@ -22,6 +22,8 @@ pub struct Charge {
     pub tags: Tags,
     /// The end user, in the caller's own words.
     pub user: Option<Box<str>>,
+    /// The key by which the caller tells its retries of one request, each a call of its own.
+    pub idempotency_key: Option<Box<str>>,
     /// The protocol the client speaks.
     pub protocol: Protocol,
     /// What was asked for.
@@ -109,6 +111,7 @@ impl Charge {
             principal: None,
             tags: Tags::default(),
             user: None,
+            idempotency_key: None,
             protocol,
             operation,
             stream: false,
@@ -172,3 +175,9 @@ impl Tags {
 /// request's body says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndUser(pub Box<str>);
+
+/// The key a caller sends with a request and again with each retry of it: a fact on the request.
+///
+/// Retries are charged apart; by this key those of one request are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(pub Box<str>);

@@ -86,7 +86,7 @@
 //! | [`Call`](tollgate_core::Call) | request | read; absent: the layer inspects for itself |
 //! | [`Target`](tollgate_core::Target) | request | read; absent: [`MeterLayer::target`], else no price |
 //! | [`Attempt`](tollgate_core::Attempt) | request | read; absent: number 1, which the client ends |
-//! | [`Principal`](tollgate_core::Principal), [`Tags`], [`EndUser`] | request | copied to the charge; absent: left out |
+//! | [`Principal`](tollgate_core::Principal), [`Tags`], [`EndUser`], [`IdempotencyKey`] | request | copied to the charge; absent: left out |
 //! | [`Outcome`](tollgate_core::Outcome) | request | that one is written where there is one |
 //! | [`Outcome`](tollgate_core::Outcome) | response | written: what the attempt cost |
 //! | [`Failure`](tollgate_core::Failure), [`Refusal`](tollgate_core::Refusal) | response | read; absent: classed by the head |
@@ -123,7 +123,7 @@ mod thinking;
 pub use self::metrics::Metrics;
 pub use self::{
     body::MeterBody,
-    charge::{Charge, EndUser, Ending, Tags},
+    charge::{Charge, EndUser, Ending, IdempotencyKey, Tags},
     drain::{Background, Work},
     future::ResponseFuture,
     layer::MeterLayer,

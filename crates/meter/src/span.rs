@@ -74,6 +74,7 @@ mod on {
                 http.response.status_code = Empty,
                 error.type = Empty,
                 tollgate.call.id = %facts.call.id,
+                tollgate.idempotency_key = facts.idempotency_key.as_deref(),
                 tollgate.attempt = i64::from(facts.attempt.number()),
                 tollgate.usage.quality = Empty,
                 tollgate.cost.usd = Empty,

@@ -13,7 +13,7 @@ use tollgate_core::{
     Attempt, Cause, Class, Ending as Ended, Failure, KeyId, Outcome, Principal, Protocol, Quality,
     Refusal, Sent,
 };
-use tollgate_meter::{EndUser, Ending, Tags};
+use tollgate_meter::{EndUser, Ending, IdempotencyKey, Tags};
 use tollgate_testkit::{Answer, Script, Upstream};
 use tower::ServiceExt;
 
@@ -86,7 +86,10 @@ async fn what_the_caller_said_and_who_asked_is_on_the_charge() {
     let bench = Bench::new(&CHAT, Answer::json(200, CHAT.json));
     let mut request = post(CHAT.path, r#"{"model":"fast","messages":[],"user":"u-1"}"#);
     request.extensions_mut().insert(EndUser("header".into()));
-    assert_eq!(bench.whole(request).await.1.user.as_deref(), Some("header"));
+    request.extensions_mut().insert(IdempotencyKey("i-1".into()));
+    let (_, charge) = bench.whole(request).await;
+    assert_eq!(charge.user.as_deref(), Some("header"));
+    assert_eq!(charge.idempotency_key.as_deref(), Some("i-1"));
 }
 
 #[tokio::test]
