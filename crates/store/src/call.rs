@@ -19,6 +19,9 @@ pub struct CallRecord {
     pub asked: Option<String>,
     /// The end user.
     pub user: Option<String>,
+    /// The key by which the caller tells its retries of one request, each a call of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
     /// What the caller wrote on the call.
     pub tags: Vec<String>,
     /// What all attempts cost; `None` as soon as one of them is not known.

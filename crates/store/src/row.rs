@@ -172,6 +172,7 @@ fn head(all: &mut Members<'_>, charge: &Charge, tags: &str) {
     all.maybe(Name::Asked, charge.asked.as_deref());
     all.said(Name::Tags, tags);
     all.maybe(Name::User, charge.user.as_deref());
+    all.maybe(Name::IdempotencyKey, charge.idempotency_key.as_deref());
 }
 
 fn counts(all: &mut Members<'_>, charge: &Charge, tokens: Tokens) {
@@ -209,6 +210,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) tags: Cow<'a, str>,
     #[serde(borrow)]
     pub(crate) user: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) idempotency_key: Cow<'a, str>,
     #[serde(borrow)]
     pub(crate) usd: Option<Cow<'a, str>>,
     pub(crate) input: u64,

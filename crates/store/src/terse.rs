@@ -128,6 +128,7 @@ names! {
     Page "page"
     Sources "sources"
     AskedTier "asked_tier"
+    IdempotencyKey "idempotency_key"
 }
 
 /// What can be written as a value.
@@ -425,7 +426,7 @@ mod tests {
     fn every_name_has_a_place_before_those_of_others() {
         assert_eq!(NAMES[Name::Sources as usize], "sources");
         assert_eq!(NAMES[Name::AskedTier as usize], "asked_tier");
-        assert_eq!(NAMES.len(), Name::AskedTier as usize + 1);
+        assert_eq!(NAMES.len(), Name::IdempotencyKey as usize + 1);
         assert!(NAMES.len() < usize::from(STRANGE) - 1);
     }
 

@@ -242,6 +242,7 @@ fn head(id: CallId, read: &Reading<'_>) -> CallRecord {
         team: told(&read.team),
         asked: told(&read.asked),
         user: told(&read.user),
+        idempotency_key: told(&read.idempotency_key),
         tags: read.tags.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
         cost_usd: None,
         attempts: Vec::new(),
