@@ -23,7 +23,7 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
-use self::program::{Answered, Gateway, command, folder, send};
+use self::program::{Answered, Gateway, command, folder, send, whole};
 
 /// What is asked, and what the simulated providers repeat in their answers.
 const PROMPT: &str = "canary-of-the-prompt";
@@ -33,6 +33,10 @@ fn chat(model: &str, prompt: &str, stream: bool) -> String {
         r#"{{"model":"{model}","messages":[{{"role":"user","content":"{prompt} {PROMPT}"}}],"stream":{stream}}}"#
     )
 }
+
+/// What a client's own tracing puts on its calls.
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
 
 async fn ask(gateway: &Gateway, key: &str, body: &str) -> Answered {
     gateway.ask(key, Method::POST, "/v1/chat/completions", body).await
@@ -195,11 +199,28 @@ async fn a_collector_of_traces_is_sent_each_attempt_in_genai_terms_and_nothing_s
     let log = logged(gateway).await;
     assert!(!log.contains("tollgate::access"), "off unless it is asked for: {log}");
 
+    let spans = sent(&received, 4, &[PROMPT, &key, "sk-", "Bearer", "You said"]);
+    let attempt = of(&spans, &answered, SpanKind::Client);
+    assert_is_answered(attempt);
+    let call = of(&spans, &answered, SpanKind::Server);
+    assert_eq!((&attempt.trace_id, &attempt.parent_span_id), (&call.trace_id, &call.span_id));
+    assert_eq!((&*call.name, &*call.parent_span_id), ("POST", &[][..]));
+    assert_eq!(text(call, "url.path"), Some("/v1/chat/completions"));
+    assert_eq!(number(call, "http.response.status_code"), Some(200));
+    assert!(call.end_time_unix_nano >= attempt.end_time_unix_nano, "the stream is part of it");
+    let failed = of(&spans, &refused, SpanKind::Client);
+    assert_eq!(failed.status.as_ref().unwrap().code, StatusCode::Error as i32);
+    assert_eq!(text(failed, "error.type"), Some("invalid_request"));
+    assert_eq!(number(failed, "http.response.status_code"), Some(400));
+}
+
+/// Takes what is sent to a collector until there are so many spans. No secret is in them.
+fn sent(received: &mpsc::Receiver<Vec<u8>>, count: usize, secrets: &[&str]) -> Vec<Span> {
     let mut spans = Vec::new();
-    while spans.len() < 2 {
+    while spans.len() < count {
         let body = received.recv_timeout(Duration::from_secs(20)).unwrap();
         let raw = String::from_utf8_lossy(&body);
-        for secret in [PROMPT, &key, "sk-", "Bearer", "You said"] {
+        for secret in secrets {
             assert!(!raw.contains(secret), "{secret}: {raw}");
         }
         for resource in ExportTraceServiceRequest::decode(&*body).unwrap().resource_spans {
@@ -208,14 +229,76 @@ async fn a_collector_of_traces_is_sent_each_attempt_in_genai_terms_and_nothing_s
             spans.extend(resource.scope_spans.into_iter().flat_map(|scope| scope.spans));
         }
     }
-    let of = |call: &str| {
-        spans.iter().find(|span| text(span, "tollgate.call.id") == Some(call)).unwrap()
-    };
-    assert_is_answered(of(&answered));
-    let failed = of(&refused);
-    assert_eq!(failed.status.as_ref().unwrap().code, StatusCode::Error as i32);
-    assert_eq!(text(failed, "error.type"), Some("invalid_request"));
-    assert_eq!(number(failed, "http.response.status_code"), Some(400));
+    spans
+}
+
+fn of<'a>(spans: &'a [Span], call: &str, kind: SpanKind) -> &'a Span {
+    let is_it =
+        |span: &&Span| span.kind == kind as i32 && text(span, "tollgate.call.id") == Some(call);
+    spans.iter().find(is_it).unwrap()
+}
+
+/// Asks as a client that traces its calls, and tells their retries by a key.
+async fn retry(gateway: &Gateway, body: &str, sampled: &str) -> Answered {
+    let request = Request::post(gateway.at("/v1/chat/completions"))
+        .header("authorization", format!("Bearer {}", gateway.key()))
+        .header("idempotency-key", "order-7")
+        .header("traceparent", format!("00-{TRACE}-{PARENT}-{sampled}"));
+    whole(send(request.body(Full::from(body.to_owned())).unwrap()).await).await
+}
+
+#[tokio::test]
+async fn fault_56_retries_of_one_request_are_charged_apart_and_linked() {
+    let folder = folder("retries");
+    let (collector, received) = collector();
+    let mut command = command(&folder, &["--demo", "--listen", "127.0.0.1:0"]);
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"));
+    command.env("OTEL_BSP_SCHEDULE_DELAY", "50");
+    let gateway = Gateway::start(command).await;
+    let body = chat("openai/gpt-5", "", false);
+    let unsampled = retry(&gateway, &body, "00").await;
+    assert_eq!(unsampled.status, 200);
+    let (first, again) = (retry(&gateway, &body, "01").await, retry(&gateway, &body, "01").await);
+    let (first, again) = (call_of(&first), call_of(&again));
+    assert_ne!(first, again);
+
+    for call in [&first, &again] {
+        let record = booked(&gateway, call).await;
+        assert_eq!(record["idempotency_key"], "order-7", "{record}");
+        assert_eq!(record["attempts"].as_array().unwrap().len(), 1);
+        assert_ne!(record["cost_usd"], serde_json::Value::Null);
+    }
+    logged(gateway).await;
+    let spans = sent(&received, 4, &[PROMPT]);
+    assert_eq!(spans.len(), 4, "the client does not want the others");
+    for call in [&first, &again] {
+        let (call, attempt) =
+            (of(&spans, call, SpanKind::Server), of(&spans, call, SpanKind::Client));
+        assert_eq!(hex(&call.trace_id), TRACE);
+        assert_eq!(hex(&attempt.trace_id), TRACE);
+        assert_eq!(hex(&call.parent_span_id), PARENT);
+        assert_eq!(attempt.parent_span_id, call.span_id);
+        for span in [call, attempt] {
+            assert_eq!(text(span, "tollgate.idempotency_key"), Some("order-7"));
+        }
+    }
+}
+
+/// What the books say of a call, which they know within a second.
+async fn booked(gateway: &Gateway, call: &str) -> serde_json::Value {
+    for _ in 0..100 {
+        let path = format!("/v1/calls/{call}");
+        let answer = gateway.ask(gateway.key(), Method::GET, &path, "").await;
+        if answer.status == 200 {
+            return answer.json();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{call} is not in the books");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn assert_is_answered(span: &Span) {

@@ -1,4 +1,4 @@
-//! One line of log for each call, written when its answer has ended.
+//! One line of log for each call, written when its answer has ended, and its span.
 
 use std::{
     future::Future,
@@ -19,6 +19,7 @@ use tollgate_core::{
 use tollgate_wire::Caller;
 use tower::{Layer, Service};
 
+use super::trace::CallSpan;
 use crate::serve::Peer;
 
 /// The target of the lines, for filters: `RUST_LOG=info,tollgate::access=off`.
@@ -46,8 +47,9 @@ impl<S> Layer<S> for AccessLayer {
 }
 
 /// Middleware that logs one line for each call once its answer has ended, or nobody wants the rest:
-/// who asked for what, who answered, how it went and what it cost. Nothing of prompt or answer, and
-/// no credential.
+/// who asked for what, who answered, how it went and what it cost. Where traces are collected, all
+/// that is further in is done within the call's span. Nothing of prompt or answer, and no credential
+/// is in either.
 ///
 /// Sits inside of the edge, which knows the call's id, and outside of everything else. [`Noted`]
 /// further in tells it what only they know.
@@ -73,7 +75,12 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let is_on = self.is_on && tracing::enabled!(target: TARGET, tracing::Level::INFO);
         let line = is_on.then(|| Box::new(Line::begin(&mut request)));
-        ResponseFuture { future: Some(self.inner.call(request)), line }
+        let span = CallSpan::begin(&request);
+        let future = match &span {
+            Some(span) => span.within(|| self.inner.call(request)),
+            None => self.inner.call(request),
+        };
+        ResponseFuture { future: Some(future), line, span }
     }
 }
 
@@ -224,6 +231,7 @@ pin_project! {
         #[pin]
         future: Option<F>,
         line: Option<Box<Line>>,
+        span: Option<Box<CallSpan>>,
     }
 
     impl<F> PinnedDrop for ResponseFuture<F> {
@@ -248,10 +256,15 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let future = this.future.as_mut().as_pin_mut().expect("not polled after it was ready");
-        let answer = ready!(future.poll(cx));
+        let answer = match this.span.as_deref() {
+            Some(span) => span.within(|| future.poll(cx)),
+            None => future.poll(cx),
+        };
+        let answer = ready!(answer);
         this.future.set(None);
-        let mut line = this.line.take();
+        let (mut line, span) = (this.line.take(), this.span.take());
         Poll::Ready(answer.map(|response| {
+            span.iter().for_each(|span| span.answered(&response));
             line.iter_mut().for_each(|line| line.answered(&response));
             response.map(|body| AccessBody { body: Some(body), line })
         }))

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    ops::RangeInclusive,
     pin::Pin,
     sync::{
         Arc,
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use tollgate_core::{Class, Deadline, Outcome, Refusal, Reply, Served};
-use tollgate_meter::{EndUser, Tags};
+use tollgate_meter::{EndUser, IdempotencyKey, Tags};
 use tollgate_translate::Policy;
 use tollgate_wire::{Caller, dialect};
 use tower::{Layer, Service};
@@ -28,6 +29,9 @@ const TARGET: HeaderName = HeaderName::from_static("x-tollgate-target");
 const COST: HeaderName = HeaderName::from_static("x-tollgate-cost");
 const TAGS: HeaderName = HeaderName::from_static("x-tollgate-tags");
 const USER: HeaderName = HeaderName::from_static("x-tollgate-user");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Bytes of a name the caller gives.
+const NAME: RangeInclusive<usize> = 1..=256;
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
 const WARNINGS: HeaderName = HeaderName::from_static("x-tollgate-warnings");
 
@@ -257,13 +261,17 @@ fn warn_of_price<B>(outcome: &Outcome, state: &SharedState, response: &mut Respo
 fn told_by_headers<B>(request: &mut Request<B>) {
     let said = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let tags = said(TAGS).map(Tags::parse).filter(|tags| !tags.is_empty());
-    let user = said(USER).map(str::trim).filter(|user| (1..=256).contains(&user.len()));
-    let user = user.map(|user| EndUser(user.into()));
+    let name = |header| said(header).map(str::trim).filter(|name| NAME.contains(&name.len()));
+    let user = name(USER).map(|user| EndUser(user.into()));
+    let key = name(IDEMPOTENCY_KEY).map(|key| IdempotencyKey(key.into()));
     if let Some(tags) = tags {
         request.extensions_mut().insert(tags);
     }
     if let Some(user) = user {
         request.extensions_mut().insert(user);
+    }
+    if let Some(key) = key {
+        request.extensions_mut().insert(key);
     }
 }
 

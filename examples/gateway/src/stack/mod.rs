@@ -10,6 +10,7 @@ mod panics;
 mod paths;
 mod patience;
 mod targets;
+mod trace;
 
 use std::convert::Infallible;
 
@@ -118,7 +119,7 @@ where
         .layer(CorsLayer::new(options.origins))
         // Each answer shows which call it was; health needs no key.
         .layer(EdgeLayer::new(readiness, state.clone(), options.measures))
-        // A line for each call, where they are wanted.
+        // A line and a span for each call, where they are wanted.
         .layer(AccessLayer::new(options.access_log))
         // A panic is a 500 and nobody else's trouble.
         .layer(PanicLayer::new(options.counts.clone()))
