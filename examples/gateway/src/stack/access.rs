@@ -76,10 +76,7 @@ where
         let is_on = self.is_on && tracing::enabled!(target: TARGET, tracing::Level::INFO);
         let line = is_on.then(|| Box::new(Line::begin(&mut request)));
         let span = CallSpan::begin(&request);
-        let future = match &span {
-            Some(span) => span.within(|| self.inner.call(request)),
-            None => self.inner.call(request),
-        };
+        let future = within(&span, || self.inner.call(request));
         ResponseFuture { future: Some(future), line, span }
     }
 }
@@ -223,6 +220,14 @@ enum End {
     Left,
 }
 
+/// Does something within a call's span, if it has one.
+fn within<R>(span: &Option<Box<CallSpan>>, act: impl FnOnce() -> R) -> R {
+    match span {
+        Some(span) => span.within(act),
+        None => act(),
+    }
+}
+
 pin_project! {
     /// Response future of [`Access`]. Dropped before its end, the call is logged as cancelled.
     #[derive(Debug)]
@@ -256,23 +261,19 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let future = this.future.as_mut().as_pin_mut().expect("not polled after it was ready");
-        let answer = match this.span.as_deref() {
-            Some(span) => span.within(|| future.poll(cx)),
-            None => future.poll(cx),
-        };
-        let answer = ready!(answer);
+        let answer = ready!(within(this.span, || future.poll(cx)));
         this.future.set(None);
         let (mut line, span) = (this.line.take(), this.span.take());
         Poll::Ready(answer.map(|response| {
             span.iter().for_each(|span| span.answered(&response));
             line.iter_mut().for_each(|line| line.answered(&response));
-            response.map(|body| AccessBody { body: Some(body), line })
+            response.map(|body| AccessBody { body: Some(body), line, span })
         }))
     }
 }
 
 pin_project! {
-    /// A body whose end is logged. Its frames pass untouched.
+    /// A body whose end is logged, and is the end of the call's span. Its frames pass untouched.
     #[derive(Debug)]
     pub struct AccessBody<B>
     where
@@ -282,6 +283,7 @@ pin_project! {
         #[pin]
         body: Option<B>,
         line: Option<Box<Line>>,
+        span: Option<Box<CallSpan>>,
     }
 
     impl<B> PinnedDrop for AccessBody<B>
@@ -290,11 +292,12 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let Some(line) = this.line.take() else { return };
             let is_whole = this.body.as_ref().get_ref().as_ref().is_none_or(Body::is_end_stream);
             // First: what is inside settles as it is dropped.
-            this.body.set(None);
-            line.write(if is_whole { End::Whole } else { End::Left });
+            within(this.span, || this.body.set(None));
+            if let Some(line) = this.line.take() {
+                line.write(if is_whole { End::Whole } else { End::Left });
+            }
         }
     }
 }
@@ -313,7 +316,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
-        let (end, last) = match ready!(body.poll_frame(cx)) {
+        let (end, last) = match ready!(within(this.span, || body.poll_frame(cx))) {
             Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
             Some(Err(error)) => {
                 let error = StreamError::from_boxed(error.into());
@@ -348,8 +351,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_body_keeps_the_body_contract() {
-        wrapper_contract(|body| AccessBody { body: Some(body), line: None }).await;
-        let logged = |body| AccessBody { body: Some(body), line: Some(Box::new(line())) };
+        wrapper_contract(|body| AccessBody { body: Some(body), line: None, span: None }).await;
+        let line = || Some(Box::new(line()));
+        let logged = |body| AccessBody { body: Some(body), line: line(), span: None };
         wrapper_contract(logged).await;
     }
 

@@ -11,7 +11,7 @@ use tollgate_wire::Caller;
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// A call's span: open until its last attempt is over.
+/// A call's span: open until its answer has ended, or nobody wants the rest.
 #[derive(Debug)]
 pub(super) struct CallSpan(Span);
 
